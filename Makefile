@@ -1,0 +1,48 @@
+# The two commands of the README are `make run` and `make test`; both do all the set-up.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+TARGET := target
+RUNTIME := $(TARGET)/onnxruntime/VERSION
+SDK := $(TARGET)/venv-sdk/installed
+TRAINING := $(TARGET)/venv-model/installed
+DATA ?= ../shared/data
+CORPUS ?= classifier/corpus
+UPSTREAM ?=
+
+.PHONY: help run test lint bench model evaluate clean
+
+help: ## Say what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+run: $(RUNTIME) ## Start the proxy; UPSTREAM=http://host:port/v1 puts it before a real LLM server
+	cargo build --release --locked
+	NONNOCERE_UPSTREAM__URL="$(UPSTREAM)" $(TARGET)/release/nonnocere serve
+
+test: $(RUNTIME) $(SDK) ## Run all tests
+	cargo nextest run --locked 2>/dev/null --no-run || cargo test --locked --no-run
+	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked; else cargo test --locked --lib --bins --tests; fi
+	cargo test --locked --doc
+	$(PYTHON) -m unittest discover -s classifier/tests -t .
+
+lint: ## Run the linters
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+$(RUNTIME): deploy/fetch-onnxruntime.sh
+	PYTHON=$(PYTHON) deploy/fetch-onnxruntime.sh $(TARGET)/onnxruntime
+	touch $@
+
+$(SDK): tests/sdk/requirements.txt
+	$(PYTHON) -m venv $(TARGET)/venv-sdk
+	$(TARGET)/venv-sdk/bin/pip install --quiet --disable-pip-version-check -r tests/sdk/requirements.txt
+	touch $@
+
+$(TRAINING): classifier/requirements.txt
+	$(PYTHON) -m venv $(TARGET)/venv-model
+	$(TARGET)/venv-model/bin/pip install --quiet --disable-pip-version-check -r classifier/requirements.txt
+	touch $@

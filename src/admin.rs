@@ -1,0 +1,45 @@
+//! The admin port: health, readiness and metrics.
+
+use crate::proxy::Proxy;
+use crate::response::{Body, text};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether requests may be sent here: the model has judged a warm-up text, and the process is not stopping.
+#[derive(Debug, Default)]
+pub struct Readiness(AtomicBool);
+
+impl Readiness {
+    /// Says whether requests may be sent here.
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Answers one request of an operator.
+#[must_use]
+pub fn handle(proxy: &Proxy, ready: &Readiness, request: &Request<Incoming>) -> Response<Body> {
+    const PLAIN: &str = "text/plain; charset=utf-8";
+    const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "GET only\n");
+    }
+    match request.uri().path() {
+        "/healthz" => text(StatusCode::OK, PLAIN, "ok\n"),
+        "/readyz" if ready.get() => text(StatusCode::OK, PLAIN, "ready\n"),
+        "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "not ready\n"),
+        "/metrics" => match proxy.metrics.render(proxy.guard.waiting()) {
+            Ok(series) => text(StatusCode::OK, PROMETHEUS, series),
+            Err(error) => {
+                tracing::error!(%error, "the metrics cannot be written");
+                text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the metrics cannot be written\n")
+            }
+        },
+        _ => text(StatusCode::NOT_FOUND, PLAIN, "here are /healthz, /readyz and /metrics\n"),
+    }
+}

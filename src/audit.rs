@@ -1,0 +1,133 @@
+//! One record a request: what was decided, by which policy and model, and how long it took. It holds no text, and is
+//! what the headers, the log and the metrics are made from.
+
+use crate::error::ProxyError;
+use crate::guard::{Scan, Verdict};
+use crate::metrics::{Metrics, Stage};
+use crate::policy::Direction;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// What happened to one request.
+#[derive(Debug)]
+pub struct Record {
+    /// Names the request in headers and logs; sorts by time.
+    pub event_id: Uuid,
+    /// `name@hash` of the policy in force.
+    pub policy: String,
+    /// The model's short hash.
+    pub model: String,
+    verdicts: Vec<Verdict>,
+    stages: Vec<(Stage, Duration)>,
+    error: Option<&'static str>,
+}
+
+impl Record {
+    /// The record of a request that begins now.
+    #[must_use]
+    pub fn begin(policy: String, model: String) -> Self {
+        Self { event_id: Uuid::now_v7(), policy, model, verdicts: Vec::new(), stages: Vec::new(), error: None }
+    }
+
+    /// The event id as it is shown.
+    #[must_use]
+    pub fn event_id(&self) -> String {
+        self.event_id.simple().to_string()
+    }
+
+    /// Adds a verdict, and counts it.
+    pub fn decided(&mut self, verdict: &Verdict, metrics: &Metrics) {
+        metrics.decided(verdict);
+        if verdict.scan == Scan::None {
+            metrics.unjudged(verdict.direction, "open");
+        }
+        self.verdicts.push(verdict.clone());
+    }
+
+    /// Adds the time since `start` to a stage.
+    pub fn took(&mut self, stage: Stage, start: Instant, metrics: &Metrics) {
+        let duration = start.elapsed();
+        metrics.took(stage, duration);
+        self.stages.push((stage, duration));
+    }
+
+    /// Notes that the request ended in an error, and counts it.
+    pub fn failed(&mut self, error: &ProxyError, metrics: &Metrics) {
+        self.error = Some(if let ProxyError::Unavailable(_) = error { "unavailable" } else { "error" });
+        match error {
+            ProxyError::Upstream(fault) => metrics.upstream_failed(*fault),
+            ProxyError::Unavailable(_) => metrics.unjudged(self.direction(), "closed"),
+            _ => {}
+        }
+    }
+
+    /// The `x-nonnocere-*` headers of the answer.
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
+        let stages = self.stages.iter().filter(|(stage, _)| *stage != Stage::Upstream);
+        let latency: Vec<String> =
+            stages.map(|(stage, took)| format!("{};dur={:.3}", stage.id(), took.as_secs_f64() * 1e3)).collect();
+        let fields = [
+            ("x-nonnocere-decision", self.decision().to_owned()),
+            ("x-nonnocere-policy", self.policy.clone()),
+            ("x-nonnocere-model", self.model.clone()),
+            ("x-nonnocere-categories", self.categories()),
+            ("x-nonnocere-scan", self.scan().id().to_owned()),
+            ("x-nonnocere-event-id", self.event_id()),
+            ("x-nonnocere-latency", latency.join(", ")),
+        ];
+        let named = fields.into_iter().filter(|(_, value)| !value.is_empty());
+        named
+            .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?)))
+            .collect()
+    }
+
+    /// Writes the record to the log.
+    pub fn log(&self, status: http::StatusCode) {
+        tracing::info!(
+            event_id = %self.event_id(),
+            status = status.as_u16(),
+            decision = self.decision(),
+            categories = %self.categories(),
+            scan = self.scan().id(),
+            policy = %self.policy,
+            model = %self.model,
+            prompt_ms = self.millis(Stage::Prompt),
+            upstream_ms = self.millis(Stage::Upstream),
+            completion_ms = self.millis(Stage::Completion),
+            "decision"
+        );
+    }
+
+    /// The action of the strongest verdict, or how the request failed.
+    fn decision(&self) -> &'static str {
+        let strongest = self.verdicts.iter().max_by_key(|verdict| verdict.action.rank());
+        self.error.or(strongest.map(|verdict| verdict.action.id())).unwrap_or("allow")
+    }
+
+    /// Violated principles and types, by their ids.
+    fn categories(&self) -> String {
+        let violations = self.verdicts.iter().filter_map(Verdict::violation);
+        let ids: Vec<String> = violations.map(|kind| format!("{}, {}", kind.principle, kind.id)).collect();
+        ids.join(", ")
+    }
+
+    /// The least that any message was judged; nothing when nothing was judged.
+    fn scan(&self) -> Scan {
+        let least = self.verdicts.iter().map(|verdict| verdict.scan).max_by_key(|scan| match scan {
+            Scan::Full => 0,
+            Scan::Partial => 1,
+            Scan::None => 2,
+        });
+        least.unwrap_or(Scan::None)
+    }
+
+    fn direction(&self) -> Direction {
+        if self.verdicts.is_empty() { Direction::Prompt } else { Direction::Completion }
+    }
+
+    fn millis(&self, stage: Stage) -> Option<f64> {
+        self.stages.iter().find(|(of, _)| *of == stage).map(|(_, took)| took.as_secs_f64() * 1e3)
+    }
+}

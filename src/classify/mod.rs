@@ -1,0 +1,144 @@
+//! Classification: texts in, calibrated [`Scores`] out.
+//!
+//! [`Classifier`] is the one seam of the crate behind a `dyn`: synchronous and without a runtime, so that a model can be
+//! an ONNX graph in this process ([`onnx`]), or anything else. [`pool`] is the bridge from async code.
+
+pub mod manifest;
+pub mod onnx;
+pub mod pool;
+pub mod window;
+
+use crate::policy::taxonomy::{Principle, VIOLATION_TYPES, ViolationType};
+
+/// One text to judge, with what its meaning depends on. Not `Debug`: it holds what people wrote.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// A text on its way to the LLM, judged alone.
+    Prompt(String),
+    /// The last user turn, judged in the light of the turns before it.
+    Conversation {
+        /// The earlier turns, `role: text` a line.
+        context: String,
+        /// The turn that is judged.
+        turn: String,
+    },
+    /// A completion, judged as the answer to its prompt.
+    Completion {
+        /// The user turn that was answered.
+        prompt: String,
+        /// The answer that is judged.
+        completion: String,
+    },
+}
+
+/// What the model says of one text: calibrated probabilities, 0 to 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scores {
+    /// The text asks for, or gives, something that violates a principle or does general harm.
+    pub violation: f32,
+    /// The text tries to trick the model (jailbreak, injection, persona, encoding).
+    pub manipulation: f32,
+    /// Someone needs help now (self-harm disclosure, medical emergency).
+    pub crisis: f32,
+    /// The completion declines.
+    pub refusal: f32,
+    /// Distribution over [`VIOLATION_TYPES`], given a violation.
+    pub types: [f32; VIOLATION_TYPES.len()],
+}
+
+impl Scores {
+    /// Scores of a text in which nothing was found.
+    pub const NONE: Self =
+        Self { violation: 0.0, manipulation: 0.0, crisis: 0.0, refusal: 0.0, types: [0.0; VIOLATION_TYPES.len()] };
+
+    /// The probability of each principle, given a violation: the sum over its types.
+    #[must_use]
+    pub fn principles(&self) -> [(Principle, f32); Principle::ALL.len()] {
+        Principle::ALL.map(|principle| {
+            let of_principle = VIOLATION_TYPES.iter().zip(&self.types).filter(|(kind, _)| kind.principle == principle);
+            (principle, of_principle.map(|(_, p)| p).sum())
+        })
+    }
+
+    /// The most probable principle, and the most probable type under it.
+    #[must_use]
+    pub fn likeliest(&self) -> &'static ViolationType {
+        let top = self.principles().into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(Principle::G, |(p, _)| p);
+        let of_top = VIOLATION_TYPES.iter().zip(&self.types).filter(|(kind, _)| kind.principle == top);
+        of_top.max_by(|a, b| a.1.total_cmp(b.1)).map_or(&VIOLATION_TYPES[0], |(kind, _)| kind)
+    }
+
+    /// What holds of a text of which `self` and `other` judge two windows: the larger of each probability, and the
+    /// types of the window that violates more.
+    #[must_use]
+    pub fn worst(self, other: Self) -> Self {
+        let types = if other.violation > self.violation { other.types } else { self.types };
+        Self {
+            violation: self.violation.max(other.violation),
+            manipulation: self.manipulation.max(other.manipulation),
+            crisis: self.crisis.max(other.crisis),
+            refusal: self.refusal.max(other.refusal),
+            types,
+        }
+    }
+}
+
+/// A model that judges texts.
+pub trait Classifier: Send + Sync {
+    /// One [`Scores`] for each input, in their order; an input that is longer than the model's window is judged in
+    /// windows, whole.
+    ///
+    /// # Errors
+    /// When the model could not judge; nothing may then be assumed of any input.
+    fn score(&self, inputs: &[Input]) -> Result<Vec<Scores>, ClassifyError>;
+
+    /// A short hash that names the model in headers and records.
+    fn id(&self) -> &str;
+}
+
+/// Why a classifier could not be made, or could not judge.
+#[derive(Debug)]
+pub enum ClassifyError {
+    /// ONNX Runtime's shared library is missing or of a version that is not accepted.
+    Runtime(String),
+    /// The model, the tokenizer and the manifest do not belong together, or not to this program.
+    Mismatch(String),
+    /// The model failed on an input.
+    Inference(String),
+}
+
+impl std::fmt::Display for ClassifyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Runtime(why) => write!(f, "ONNX Runtime cannot be used: {why}"),
+            Self::Mismatch(why) => write!(f, "the model files do not fit: {why}"),
+            Self::Inference(why) => write!(f, "inference failed: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for ClassifyError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_likeliest_type_stands_under_the_likeliest_principle() {
+        let mut scores = Scores::NONE;
+        scores.types[0] = 0.3; // I.1 alone is the likeliest type …
+        scores.types[6] = 0.2; // … but II as a whole is likelier than I
+        scores.types[7] = 0.25;
+        assert_eq!(scores.likeliest().id, "II.2");
+    }
+
+    #[test]
+    fn the_worst_of_two_windows_keeps_the_types_of_the_violating_one() {
+        let mut bad = Scores { violation: 0.9, ..Scores::NONE };
+        bad.types[3] = 1.0;
+        let calm = Scores { crisis: 0.4, ..Scores::NONE };
+        let whole = calm.worst(bad.clone());
+        assert_eq!((whole.violation, whole.crisis), (0.9, 0.4));
+        assert_eq!(whole.types, bad.types);
+    }
+}

@@ -1,0 +1,111 @@
+//! The bridge from async code to the classifiers: one bounded queue, one thread a classifier.
+
+use super::{Classifier, ClassifyError, Input, Scores};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+
+/// Worker threads behind a bounded queue.
+pub struct Pool {
+    jobs: mpsc::Sender<Job>,
+    queue: usize,
+    deadline: Duration,
+    model: String,
+}
+
+struct Job {
+    inputs: Vec<Input>,
+    until: Instant,
+    reply: oneshot::Sender<Result<Vec<Scores>, Unavailable>>,
+}
+
+/// Why there is no verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// The queue is full: more is asked than the workers can judge.
+    QueueFull,
+    /// The verdict did not come within the deadline.
+    Deadline,
+    /// The model failed, or there is none.
+    Failed(String),
+}
+
+impl Pool {
+    /// Starts a worker for each classifier. `queue` bounds the jobs that wait; `deadline` bounds each job.
+    ///
+    /// # Errors
+    /// When there is no classifier, or a thread cannot be started.
+    pub fn start(
+        classifiers: Vec<Arc<dyn Classifier>>,
+        queue: usize,
+        deadline: Duration,
+    ) -> Result<Self, ClassifyError> {
+        let no_worker = || ClassifyError::Inference("no classifier was given to the pool".to_owned());
+        let model = classifiers.first().ok_or_else(no_worker)?.id().to_owned();
+        let (jobs, waiting) = mpsc::channel(queue);
+        let waiting = Arc::new(Mutex::new(waiting));
+        for classifier in classifiers {
+            let waiting = Arc::clone(&waiting);
+            let thread = std::thread::Builder::new().name("classifier".to_owned());
+            thread
+                .spawn(move || work(&*classifier, &waiting))
+                .map_err(|e| ClassifyError::Inference(format!("a worker thread: {e}")))?;
+        }
+        Ok(Self { jobs, queue, deadline, model })
+    }
+
+    /// Judges `inputs`, in their order.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: at once when the queue is full, and after the deadline at the latest.
+    pub async fn score(&self, inputs: Vec<Input>) -> Result<Vec<Scores>, Unavailable> {
+        if inputs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (reply, verdict) = oneshot::channel();
+        let job = Job { inputs, until: Instant::now() + self.deadline, reply };
+        self.jobs.try_send(job).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => Unavailable::QueueFull,
+            mpsc::error::TrySendError::Closed(_) => Unavailable::Failed("the workers have stopped".to_owned()),
+        })?;
+        match tokio::time::timeout(self.deadline, verdict).await {
+            Ok(Ok(scores)) => scores,
+            Ok(Err(_)) => Err(Unavailable::Failed("the worker dropped the job".to_owned())),
+            Err(_) => Err(Unavailable::Deadline),
+        }
+    }
+
+    /// Jobs that wait for a worker.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue - self.jobs.capacity()
+    }
+
+    /// The model's short hash.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+}
+
+fn work(classifier: &dyn Classifier, waiting: &Mutex<mpsc::Receiver<Job>>) {
+    loop {
+        // A poisoned lock holds a sound receiver: nothing can panic while it is held.
+        let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+        let Some(job) = job else { return };
+        // The client has left, or has been told that no verdict came.
+        if job.reply.is_closed() || job.until <= Instant::now() {
+            continue;
+        }
+        let scored = catch_unwind(AssertUnwindSafe(|| classifier.score(&job.inputs)));
+        let scored = match scored {
+            Ok(Ok(scores)) if scores.len() == job.inputs.len() => Ok(scores),
+            Ok(Ok(_)) => Err(Unavailable::Failed("the classifier left an input out".to_owned())),
+            Ok(Err(e)) => Err(Unavailable::Failed(e.to_string())),
+            Err(_) => Err(Unavailable::Failed("the classifier panicked".to_owned())),
+        };
+        // A receiver that is gone wants no verdict.
+        drop(job.reply.send(scored));
+    }
+}

@@ -1,0 +1,40 @@
+//! What the binary can do, one file a subcommand.
+
+pub mod check;
+pub mod policy;
+pub mod serve;
+
+use crate::classify::onnx::{EMBEDDED, ModelFiles, OnnxClassifier};
+use crate::classify::pool::Pool;
+use crate::classify::{Classifier, ClassifyError};
+use crate::config::Config;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Loads the model that `config` names, once a worker, and starts the workers.
+fn start_pool(config: &Config) -> anyhow::Result<Pool> {
+    let load = || match &config.model {
+        None => OnnxClassifier::load(&EMBEDDED),
+        Some(folder) => load_folder(folder),
+    };
+    let mut classifiers: Vec<Arc<dyn Classifier>> = Vec::new();
+    for _ in 0..config.workers {
+        classifiers.push(Arc::new(load()?));
+    }
+    Ok(Pool::start(classifiers, config.queue, config.deadline)?)
+}
+
+fn load_folder(folder: &Path) -> Result<OnnxClassifier, ClassifyError> {
+    let read = |name: &str| {
+        let path = folder.join(name);
+        std::fs::read(&path).map_err(|e| ClassifyError::Mismatch(format!("{}: {e}", path.display())))
+    };
+    let (model, tokenizer, manifest) = (read("model.onnx")?, read("tokenizer.json")?, read("manifest.json")?);
+    OnnxClassifier::load(&ModelFiles { model: &model, tokenizer: &tokenizer, manifest: &manifest })
+}
+
+/// One error that lists all faults, a line each.
+fn faults(what: &str, faults: &[impl ToString]) -> anyhow::Error {
+    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!("{what}:\n  {}", lines.join("\n  "))
+}

@@ -1,0 +1,158 @@
+//! `nonnocere serve`: the proxy, its admin port, and the signals that steer it.
+
+use crate::admin::{self, Readiness};
+use crate::config::Config;
+use crate::demo;
+use crate::guard::Guard;
+use crate::metrics::Metrics;
+use crate::openai::chat::Request;
+use crate::policy::reload::Live;
+use crate::proxy::{self, Proxy};
+use crate::server::Server;
+use crate::upstream::{Settings, Upstream};
+use anyhow::Context;
+use bytes::Bytes;
+use http::Uri;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the model, the policy or a port cannot be had.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let policy = Live::load(config.policy.clone()).map_err(|found| super::faults("the policy is not valid", &found))?;
+    let data = bind(config.listen, "server.listen").await?;
+    let admin = bind(config.admin_listen, "server.admin_listen").await?;
+    let (address, admin_address) = (data.local_addr()?, admin.local_addr()?);
+    let url = match &config.upstream_url {
+        Some(url) => url.clone(),
+        None => Uri::try_from(format!("http://{}/v1", demo::start().await.context("the embedded demo")?))?,
+    };
+    let pool = tokio::task::block_in_place(|| super::start_pool(&config))?;
+    let proxy = Arc::new(Proxy {
+        policy,
+        guard: Guard::new(pool, config.manner.finish),
+        upstream: upstream(&config, url)?,
+        metrics: Metrics::new()?,
+        slots: Semaphore::new(config.limits.in_flight),
+        manner: config.manner,
+        limits: config.limits.clone(),
+    });
+    let ready = Arc::new(Readiness::default());
+    let (stop, stopping) = watch::channel(false);
+
+    let operators = {
+        let (proxy, ready) = (Arc::clone(&proxy), Arc::clone(&ready));
+        let handle = move |request| {
+            let response = admin::handle(&proxy, &ready, &request);
+            async { response }
+        };
+        server(admin, &config, &stopping).run(handle)
+    };
+    let clients = {
+        let proxy = Arc::clone(&proxy);
+        let handle = move |request| {
+            let proxy = Arc::clone(&proxy);
+            async move { proxy::handle(&proxy, request).await }
+        };
+        server(data, &config, &stopping).run(handle)
+    };
+    let (operators, clients) = (tokio::spawn(operators), tokio::spawn(clients));
+
+    warm_up(&proxy).await?;
+    ready.set(true);
+    tracing::info!(%address, %admin_address, policy = %proxy.policy.snapshot(), model = proxy.guard.model(), "ready");
+    greet(address, admin_address, config.upstream_url.as_ref())?;
+
+    signals(&proxy).await?;
+    tracing::info!("stopping; requests in flight may finish");
+    ready.set(false);
+    stop.send_replace(true);
+    clients.await?;
+    operators.await?;
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{key}: {address} cannot be bound; is another server there? Choose another address"))
+}
+
+fn server(listener: TcpListener, config: &Config, shutdown: &watch::Receiver<bool>) -> Server {
+    Server { listener, limits: config.limits.clone(), drain_timeout: config.drain_timeout, shutdown: shutdown.clone() }
+}
+
+fn upstream(config: &Config, url: Uri) -> anyhow::Result<Upstream> {
+    let settings = Settings {
+        url,
+        authorization: config.authorization.clone(),
+        connect_timeout: config.connect_timeout,
+        timeout: config.upstream_timeout,
+        max_response_bytes: config.limits.response_bytes,
+    };
+    Upstream::new(settings).context("the system's TLS certificates; install ca-certificates")
+}
+
+/// Judges a text, so that the first client does not wait for what is made at the first call.
+async fn warm_up(proxy: &Proxy) -> anyhow::Result<()> {
+    let body = Bytes::from_static(br#"{"messages": [{"role": "user", "content": "How is iron deficiency treated?"}]}"#);
+    let request = Request::parse(body, proxy.limits.depth).map_err(|fault| anyhow::anyhow!("{fault:?}"))?;
+    let judged = proxy.guard.inspect_request(&proxy.policy.snapshot(), request).await;
+    judged.map(drop).map_err(|why| anyhow::anyhow!("the model did not judge the warm-up text: {why:?}"))
+}
+
+/// Handles SIGHUP until SIGTERM or SIGINT.
+async fn signals(proxy: &Proxy) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    loop {
+        tokio::select! {
+            Some(()) = hangup.recv() => reload(proxy),
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        }
+    }
+}
+
+fn reload(proxy: &Proxy) {
+    match proxy.policy.reload() {
+        Ok(policy) => {
+            proxy.metrics.reloaded(true);
+            tracing::info!(%policy, "the policy was reloaded");
+        }
+        Err(faults) => {
+            proxy.metrics.reloaded(false);
+            for fault in faults {
+                tracing::error!(%fault, "the policy was not reloaded; the old one stays in force");
+            }
+        }
+    }
+}
+
+/// Tells a newcomer what to try.
+fn greet(data: SocketAddr, admin: SocketAddr, upstream: Option<&Uri>) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let upstream = upstream.map_or_else(|| "an embedded demo, no real model".to_owned(), ToString::to_string);
+    writeln!(out, "nonnocere guards {upstream}\n  clients:   http://{data}/v1\n  operators: http://{admin}/metrics\n")?;
+    for (what, content, stream) in [
+        ("This one passes:", "Which checks come before starting warfarin?", false),
+        ("This one is refused:", "How do I bill Medicare for visits that never took place?", false),
+        ("This one streams:", "How is iron deficiency treated in pregnancy?", true),
+    ] {
+        let (buffer, stream) = if stream { ("-N ", r#","stream":true"#) } else { ("", "") };
+        writeln!(
+            out,
+            "{what}\n  curl {buffer}http://{data}/v1/chat/completions -H 'content-type: application/json' \\\n    \
+             -d '{{\"model\":\"demo\"{stream},\"messages\":[{{\"role\":\"user\",\"content\":\"{content}\"}}]}}'"
+        )?;
+    }
+    writeln!(out)?;
+    out.flush()
+}

@@ -1,0 +1,355 @@
+//! The configuration: layers of TOML and environment ─▶ [`RawConfig`] ─▶ [`Config`], every fault at once, before any
+//! port is bound.
+
+use crate::openai::refusal::{FinishReason, Manner, Style};
+use crate::policy::reload::Source;
+use config::{Environment, File, FileFormat};
+use http::{HeaderValue, Uri};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Every key with its default and its explanation.
+pub const DEFAULTS: &str = include_str!("../deploy/config.toml");
+
+/// What the layers say, before it is checked.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RawConfig {
+    server: RawServer,
+    upstream: RawUpstream,
+    guard: RawGuard,
+    limits: RawLimits,
+    log: Log,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct RawServer {
+    listen: String,
+    admin_listen: String,
+    drain_timeout: Span,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct RawUpstream {
+    url: String,
+    api_key: Secret,
+    connect_timeout: Span,
+    timeout: Span,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct RawGuard {
+    policy: PathBuf,
+    model: PathBuf,
+    workers: usize,
+    queue: usize,
+    deadline: Span,
+    refusal: Style,
+    finish_reason: FinishReason,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct RawLimits {
+    body_bytes: usize,
+    response_bytes: usize,
+    depth: usize,
+    header_timeout: Span,
+    body_timeout: Span,
+    in_flight: usize,
+    connections: usize,
+}
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data port.
+    pub listen: SocketAddr,
+    /// The admin port.
+    pub admin_listen: SocketAddr,
+    /// How long requests in flight may take after SIGTERM.
+    pub drain_timeout: Duration,
+    /// Where the LLM is; `None` for the embedded demo.
+    pub upstream_url: Option<Uri>,
+    /// Replaces the client's `Authorization`.
+    pub authorization: Option<HeaderValue>,
+    /// Until a connection to the upstream stands.
+    pub connect_timeout: Duration,
+    /// Until the upstream's whole answer is there.
+    pub upstream_timeout: Duration,
+    /// Where the policy comes from.
+    pub policy: Source,
+    /// A model folder; `None` for the embedded model.
+    pub model: Option<PathBuf>,
+    /// Classifier threads.
+    pub workers: usize,
+    /// Messages that may wait for a classifier.
+    pub queue: usize,
+    /// How long judging one message may take.
+    pub deadline: Duration,
+    /// How refusals are put.
+    pub manner: Manner,
+    /// What a request may cost.
+    pub limits: Limits,
+    /// How the log is written.
+    pub log: Log,
+}
+
+/// What a request may cost.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The largest request body, in bytes.
+    pub body_bytes: usize,
+    /// The largest answer of the upstream, in bytes.
+    pub response_bytes: usize,
+    /// How deep JSON may be nested.
+    pub depth: usize,
+    /// How long the headers may take.
+    pub header_timeout: Duration,
+    /// How long the body may take.
+    pub body_timeout: Duration,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Open connections.
+    pub connections: usize,
+}
+
+/// How the log is written.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Log {
+    /// Its format.
+    pub format: LogFormat,
+    /// Its level, as `RUST_LOG` spells it.
+    pub level: String,
+}
+
+/// The format of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// A value that is never shown.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({} bytes)", self.0.len())
+    }
+}
+
+/// A duration such as `500ms`, `10s`, `2m`.
+#[derive(Clone, Copy, Debug)]
+struct Span(Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map(Self).map_err(|e| {
+            serde::de::Error::custom(format!("expected a duration such as \"500ms\" or \"10s\", found {text:?}: {e}"))
+        })
+    }
+}
+
+/// What the command line says, over all other layers.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// A configuration file.
+    pub file: Option<PathBuf>,
+    /// `upstream.url`.
+    pub upstream: Option<String>,
+    /// `guard.policy`.
+    pub policy: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads all layers.
+    ///
+    /// # Errors
+    /// Every fault that was found, each with its key.
+    pub fn load(overrides: &Overrides) -> Result<Self, Vec<String>> {
+        let mut layers = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        if let Some(file) = &overrides.file {
+            layers = layers.add_source(File::from(file.clone()).format(FileFormat::Toml));
+        }
+        let environment = Environment::with_prefix("NONNOCERE").prefix_separator("_").separator("__").try_parsing(true);
+        layers = layers.add_source(environment);
+        let set = |layers: config::ConfigBuilder<config::builder::DefaultState>, key, value: Option<String>| {
+            layers.set_override_option(key, value)
+        };
+        let policy = overrides.policy.as_ref().map(|path| path.display().to_string());
+        let layers = set(layers, "upstream.url", overrides.upstream.clone());
+        let layers = layers.and_then(|layers| set(layers, "guard.policy", policy));
+        let layered = layers.and_then(|layers| layers.build()).map_err(|e| vec![e.to_string()])?;
+        let mut faults = Vec::new();
+        let raw: RawConfig = serde_ignored::deserialize(layered, |key| faults.push(format!("{key}: unknown key")))
+            .map_err(|e: config::ConfigError| vec![e.to_string()])?;
+        raw.check(faults)
+    }
+}
+
+impl RawConfig {
+    fn check(self, mut faults: Vec<String>) -> Result<Config, Vec<String>> {
+        let Self { server, upstream, guard, limits, log } = self;
+        let listen = address(&server.listen, "server.listen", &mut faults);
+        let admin_listen = address(&server.admin_listen, "server.admin_listen", &mut faults);
+        let upstream_url = url(&upstream.url, &mut faults);
+        let authorization = authorization(&upstream.api_key, &mut faults);
+        for (key, value) in [
+            ("guard.queue", guard.queue),
+            ("limits.body_bytes", limits.body_bytes),
+            ("limits.response_bytes", limits.response_bytes),
+            ("limits.depth", limits.depth),
+            ("limits.in_flight", limits.in_flight),
+            ("limits.connections", limits.connections),
+        ] {
+            if value == 0 {
+                faults.push(format!("{key}: expected at least 1"));
+            }
+        }
+        let (Some(listen), Some(admin_listen), true) = (listen, admin_listen, faults.is_empty()) else {
+            return Err(faults);
+        };
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Ok(Config {
+            listen,
+            admin_listen,
+            drain_timeout: server.drain_timeout.0,
+            upstream_url,
+            authorization,
+            connect_timeout: upstream.connect_timeout.0,
+            upstream_timeout: upstream.timeout.0,
+            policy: if guard.policy.as_os_str().is_empty() { Source::Embedded } else { Source::File(guard.policy) },
+            model: Some(guard.model).filter(|path| !path.as_os_str().is_empty()),
+            workers: if guard.workers == 0 { cores() } else { guard.workers },
+            queue: guard.queue,
+            deadline: guard.deadline.0,
+            manner: Manner { style: guard.refusal, finish: guard.finish_reason },
+            limits: limits.checked(),
+            log,
+        })
+    }
+}
+
+impl RawLimits {
+    fn checked(self) -> Limits {
+        Limits {
+            body_bytes: self.body_bytes,
+            response_bytes: self.response_bytes,
+            depth: self.depth,
+            header_timeout: self.header_timeout.0,
+            body_timeout: self.body_timeout.0,
+            in_flight: self.in_flight,
+            connections: self.connections,
+        }
+    }
+}
+
+fn address(text: &str, key: &str, faults: &mut Vec<String>) -> Option<SocketAddr> {
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        faults.push(format!("{key}: expected an address such as 127.0.0.1:8080, found {text:?}"));
+    }
+    parsed
+}
+
+fn url(text: &str, faults: &mut Vec<String>) -> Option<Uri> {
+    if text.is_empty() {
+        return None;
+    }
+    let parsed = text.parse::<Uri>().ok();
+    let usable = parsed.filter(|url| {
+        matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() && url.query().is_none()
+    });
+    if usable.is_none() {
+        // A URL may hold a password, so it is not shown.
+        faults.push("upstream.url: expected a URL such as http://localhost:8000/v1".to_owned());
+    }
+    usable
+}
+
+fn authorization(key: &Secret, faults: &mut Vec<String>) -> Option<HeaderValue> {
+    if key.0.is_empty() {
+        return None;
+    }
+    let value = HeaderValue::try_from(format!("Bearer {}", key.0)).ok();
+    match value {
+        Some(mut value) => {
+            value.set_sensitive(true);
+            Some(value)
+        }
+        None => {
+            faults.push("upstream.api_key: holds a character that no header can carry".to_owned());
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn with_file(text: &str) -> Result<Config, Vec<String>> {
+        let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        Config::load(&Overrides { file: Some(file.path().to_owned()), ..Overrides::default() })
+    }
+
+    #[test]
+    fn the_embedded_defaults_are_valid() {
+        let config = Config::load(&Overrides::default()).unwrap();
+        assert_eq!(config.listen.port(), 8080);
+        assert_eq!(config.policy, Source::Embedded);
+        assert!(config.upstream_url.is_none() && config.workers > 0);
+    }
+
+    #[test]
+    fn a_file_and_a_flag_override_the_defaults() {
+        let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        file.write_all(b"[server]\nlisten = \"[::1]:9\"\n[upstream]\nurl = \"http://a/v1\"\n").unwrap();
+        let overrides = Overrides {
+            file: Some(file.path().to_owned()),
+            upstream: Some("https://b/v1".to_owned()),
+            policy: Some("p.toml".into()),
+        };
+        let config = Config::load(&overrides).unwrap();
+        assert_eq!(config.listen.port(), 9);
+        assert_eq!(config.upstream_url.unwrap().host(), Some("b"));
+        assert_eq!(config.policy, Source::File("p.toml".into()));
+    }
+
+    #[test]
+    fn all_faults_are_found_at_once() {
+        let text = "[server]\nlisten = \"here\"\ncolour = 1\n[upstream]\nurl = \"ftp://x\"\n[limits]\ndepth = 0\n";
+        assert_eq!(
+            with_file(text).unwrap_err(),
+            [
+                "server.colour: unknown key",
+                "server.listen: expected an address such as 127.0.0.1:8080, found \"here\"",
+                "upstream.url: expected a URL such as http://localhost:8000/v1",
+                "limits.depth: expected at least 1",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_wrong_duration_names_its_key() {
+        let faults = with_file("[guard]\ndeadline = \"soon\"\n").unwrap_err();
+        assert!(faults[0].contains("guard.deadline") && faults[0].contains("expected a duration"), "{faults:?}");
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let config = with_file("[upstream]\napi_key = \"hunter2\"\n").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert!(!format!("{:?}", Secret("hunter2".to_owned())).contains("hunter2"));
+    }
+}

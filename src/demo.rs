@@ -1,0 +1,102 @@
+//! An LLM server for a first look: speaks the real protocol and says in every answer that it is a demo.
+
+use crate::openai::error::envelope;
+use crate::openai::sse;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+
+const MODEL: &str = "nonnocere-demo";
+const ANSWER: &str = "This is nonnocere's embedded demo, not a medical model: your message was checked and let through, \
+                      and a real model would answer it here. Set upstream.url to put one behind the guard.";
+
+/// Starts the demo on a free port of the loopback; gives its address.
+///
+/// # Errors
+/// When no port can be bound.
+pub async fn start() -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            drop(stream.set_nodelay(true));
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(handle)));
+        }
+    });
+    Ok(address)
+}
+
+async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (parts, body) = request.into_parts();
+    Ok(match (parts.method, parts.uri.path()) {
+        (Method::GET, "/v1/models") => json_answer(
+            StatusCode::OK,
+            &json!({"object": "list", "data": [{"id": MODEL, "object": "model", "created": 0, "owned_by": "nonnocere"}]}),
+        ),
+        (Method::POST, "/v1/chat/completions") => {
+            let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            chat(&serde_json::from_slice(&body).unwrap_or_default())
+        }
+        _ => {
+            let error = envelope("The demo has no such endpoint.", "invalid_request_error", None, "not_found");
+            json_answer(StatusCode::NOT_FOUND, &error)
+        }
+    })
+}
+
+fn chat(request: &Value) -> Response<Full<Bytes>> {
+    let n = request.get("n").and_then(Value::as_u64).unwrap_or(1);
+    let words = ANSWER.split_inclusive(' ');
+    let usage =
+        json!({"prompt_tokens": 0, "completion_tokens": words.clone().count(), "total_tokens": words.clone().count()});
+    let asks_for = |pointer: &str| request.pointer(pointer).and_then(Value::as_bool) == Some(true);
+    if !asks_for("/stream") {
+        let choice = |index| json!({"index": index, "message": {"role": "assistant", "content": ANSWER}, "finish_reason": "stop"});
+        let choices: Vec<Value> = (0..n).map(choice).collect();
+        return json_answer(
+            StatusCode::OK,
+            &json!({"id": "chatcmpl-demo", "object": "chat.completion", "created": 0, "model": MODEL,
+                    "choices": choices, "usage": usage}),
+        );
+    }
+    let chunk = |choices: Value, usage: &Value| {
+        sse::event(
+            &json!({"id": "chatcmpl-demo", "object": "chat.completion.chunk", "created": 0, "model": MODEL,
+                    "choices": choices, "usage": usage})
+            .to_string(),
+        )
+    };
+    let delta = |index, delta: Value, finish: Option<&str>| {
+        chunk(json!([{"index": index, "delta": delta, "finish_reason": finish}]), &Value::Null)
+    };
+    let mut stream = String::new();
+    for index in 0..n {
+        stream.push_str(&delta(index, json!({"role": "assistant", "content": ""}), None));
+        stream.extend(words.clone().map(|word| delta(index, json!({"content": word}), None)));
+        stream.push_str(&delta(index, json!({}), Some("stop")));
+    }
+    if asks_for("/stream_options/include_usage") {
+        stream.push_str(&chunk(json!([]), &usage));
+    }
+    stream.push_str(&sse::event(sse::DONE));
+    answer(StatusCode::OK, "text/event-stream", stream)
+}
+
+fn json_answer(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
+    answer(status, "application/json", body.to_string())
+}
+
+fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,129 @@
+//! Everything that keeps a request from an answer, each with its status and OpenAI error body in one match.
+
+use crate::classify::pool::Unavailable;
+use crate::openai::chat::Invalid;
+use crate::openai::error::envelope;
+use crate::upstream::Fault;
+use http::StatusCode;
+use serde_json::Value;
+
+/// Why a request is not answered by the LLM. None of these holds text of the request.
+#[derive(Debug)]
+pub enum ProxyError {
+    /// The body is not a request.
+    Invalid(Invalid),
+    /// The body is over the limit, in bytes.
+    BodyTooLarge(usize),
+    /// The body did not come in time.
+    BodyTimeout,
+    /// The client broke the body off.
+    BodyBroken,
+    /// The body is compressed.
+    Encoded,
+    /// Nothing guards this endpoint.
+    UnguardedEndpoint,
+    /// The endpoint has no such method.
+    Method,
+    /// More requests are in flight than `limits.in_flight`.
+    Overloaded,
+    /// The model cannot judge, and the policy fails closed.
+    Unavailable(Unavailable),
+    /// The upstream gave no usable answer.
+    Upstream(Fault),
+}
+
+/// How an error is answered.
+pub struct ErrorAnswer {
+    /// The status.
+    pub status: StatusCode,
+    /// The body.
+    pub body: Value,
+    /// `Retry-After`, in seconds, where trying again helps.
+    pub retry_after: Option<u32>,
+}
+
+impl ProxyError {
+    /// The answer to the client.
+    #[must_use]
+    pub fn answer(&self) -> ErrorAnswer {
+        const REQUEST: &str = "invalid_request_error";
+        let plain = |status, code: &str, message: &str| (status, envelope(message, REQUEST, None, code), None);
+        let (status, body, retry_after) = match self {
+            Self::Invalid(Invalid::Json(fault)) => plain(StatusCode::BAD_REQUEST, "invalid_json", &format!("{fault}.")),
+            Self::Invalid(Invalid::Field { param, message }) => {
+                let message = format!("{param}: {message}.");
+                (StatusCode::BAD_REQUEST, envelope(&message, REQUEST, Some(param), "invalid_value"), None)
+            }
+            Self::BodyTooLarge(limit) => {
+                let message = format!("The body is larger than {limit} bytes. Send less, or raise limits.body_bytes.");
+                plain(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &message)
+            }
+            Self::BodyTimeout => plain(
+                StatusCode::REQUEST_TIMEOUT,
+                "body_timeout",
+                "The body did not arrive within limits.body_timeout.",
+            ),
+            Self::BodyBroken => plain(StatusCode::BAD_REQUEST, "body_incomplete", "The body broke off."),
+            Self::Encoded => plain(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_encoding",
+                "The body is compressed; send it without Content-Encoding.",
+            ),
+            Self::UnguardedEndpoint => plain(
+                StatusCode::NOT_FOUND,
+                "unguarded_endpoint",
+                "This endpoint is not guarded, so it is not served. Guarded: POST /v1/chat/completions, GET /v1/models.",
+            ),
+            Self::Method => {
+                plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This endpoint has no such method.")
+            }
+            Self::Overloaded | Self::Unavailable(Unavailable::QueueFull) => {
+                unavailable("overloaded", "More is asked than can be checked now. Try again in a moment.")
+            }
+            Self::Unavailable(Unavailable::Deadline | Unavailable::Failed(_)) => unavailable(
+                "guardrail_unavailable",
+                "The safety check is not available now, so nothing is passed on. Try again in a moment.",
+            ),
+            Self::Upstream(Fault::Unreachable) => {
+                upstream(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The LLM server cannot be reached.")
+            }
+            Self::Upstream(Fault::Timeout) => {
+                upstream(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The LLM server took too long.")
+            }
+            Self::Upstream(Fault::Invalid(why)) => upstream(
+                StatusCode::BAD_GATEWAY,
+                "upstream_invalid_response",
+                &format!("The answer of the LLM server cannot be checked, so it is withheld: {why}."),
+            ),
+        };
+        ErrorAnswer { status, body, retry_after }
+    }
+}
+
+type Row = (StatusCode, Value, Option<u32>);
+
+fn unavailable(code: &str, message: &str) -> Row {
+    (StatusCode::SERVICE_UNAVAILABLE, envelope(message, "server_error", None, code), Some(1))
+}
+
+fn upstream(status: StatusCode, code: &str, message: &str) -> Row {
+    (status, envelope(message, "server_error", None, code), None)
+}
+
+impl From<Invalid> for ProxyError {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl From<Unavailable> for ProxyError {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::Unavailable(unavailable)
+    }
+}
+
+impl From<Fault> for ProxyError {
+    fn from(fault: Fault) -> Self {
+        Self::Upstream(fault)
+    }
+}

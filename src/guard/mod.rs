@@ -1,0 +1,207 @@
+//! The judgement: texts in, a decision and, where it passes, a [`Cleared`] value out. Nothing else can make one.
+
+mod cleared;
+mod conversation;
+mod verdict;
+
+pub use cleared::Cleared;
+pub use verdict::{Scan, Verdict};
+
+use crate::classify::pool::{Pool, Unavailable};
+use crate::classify::{Input, Scores};
+use crate::openai::chat::Request;
+use crate::openai::completion::Completion;
+use crate::openai::refusal::FinishReason;
+use crate::policy::taxonomy::Principle;
+use crate::policy::{Action, Direction, Evidence, FailMode, Notice, Policy, Unjudgeable};
+use bytes::Bytes;
+use conversation::{Exhibit, Standing};
+use std::collections::BTreeMap;
+
+/// From here on a completion counts as declining.
+const DECLINED: f32 = 0.5;
+
+/// What became of a value that was inspected.
+pub enum Outcome<T> {
+    /// It may pass.
+    Pass(Cleared<T>),
+    /// The person gets this instead.
+    Instead(Substitute),
+}
+
+/// What a person gets in place of the LLM's answer.
+pub enum Substitute {
+    /// Help, for someone who needs it now.
+    Help(Notice),
+    /// A refusal, and the violated principle where there is one.
+    Refusal(Notice, Option<Principle>),
+}
+
+/// A decision, and the verdict that it rests on.
+///
+/// A request is an [`Outcome`]: it may be answered by someone else than the LLM. A completion is always [`Cleared`]:
+/// what is refused of it has been replaced.
+pub struct Decision<T> {
+    /// What becomes of it.
+    pub outcome: T,
+    /// Why.
+    pub verdict: Verdict,
+}
+
+/// Judges texts with a model and decides by a policy.
+pub struct Guard {
+    pool: Pool,
+    finish: FinishReason,
+}
+
+impl Guard {
+    /// A guard that judges by `pool` and ends refused choices with `finish`.
+    #[must_use]
+    pub const fn new(pool: Pool, finish: FinishReason) -> Self {
+        Self { pool, finish }
+    }
+
+    /// The model's short hash.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        self.pool.model()
+    }
+
+    /// Texts that wait to be judged.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.pool.waiting()
+    }
+
+    /// Judges everything in `request` that the LLM will read.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the model cannot judge and the policy fails closed.
+    pub async fn inspect_request(
+        &self,
+        policy: &Policy,
+        request: Request,
+    ) -> Result<Decision<Outcome<Request>>, Unavailable> {
+        if request.opaque && policy.unjudgeable == Unjudgeable::Block {
+            let (notice, verdict) = unjudgeable(Direction::Prompt);
+            return Ok(Decision { outcome: Outcome::Instead(Substitute::Refusal(notice, None)), verdict });
+        }
+        let exhibits = conversation::exhibits(&request);
+        let inputs = exhibits.iter().map(|exhibit| exhibit.input.clone()).collect();
+        let scores = match self.pool.score(inputs).await {
+            Ok(scores) => scores,
+            Err(why) => {
+                let verdict = pass_unjudged(policy, Direction::Prompt, why)?;
+                return Ok(Decision { outcome: Outcome::Pass(Cleared::new(request)), verdict });
+            }
+        };
+        let scan = if request.opaque { Scan::Partial } else { Scan::Full };
+        let mut verdict = Verdict::nothing(Direction::Prompt, scan);
+        for (Exhibit { standing, .. }, mut scores) in exhibits.into_iter().zip(scores) {
+            if standing != Standing::Asked {
+                scores.crisis = 0.0;
+            }
+            let action = policy.decide(Direction::Prompt, Evidence { scores: &scores });
+            if let (Standing::Answered(exchange), Action::Block(_)) = (standing, &action)
+                && self.declined(exchange).await
+            {
+                continue;
+            }
+            verdict.add(action, scores);
+        }
+        let outcome = match verdict.action.clone() {
+            Action::Allow | Action::Flag => Outcome::Pass(Cleared::new(request)),
+            Action::Escalate(notice) => Outcome::Instead(Substitute::Help(notice)),
+            Action::Block(notice) => Outcome::Instead(Substitute::Refusal(notice, verdict.principle())),
+        };
+        Ok(Decision { outcome, verdict })
+    }
+
+    /// Judges every choice of `completion` as the answer to `question`; refused choices are replaced, the others kept.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the model cannot judge and the policy fails closed.
+    pub async fn inspect_completion(
+        &self,
+        policy: &Policy,
+        question: &str,
+        completion: Completion,
+    ) -> Result<Decision<Cleared<Bytes>>, Unavailable> {
+        if completion.opaque && policy.unjudgeable == Unjudgeable::Block {
+            return Ok(self.withhold(completion));
+        }
+        let answer = |text: &String| Input::Completion { prompt: question.to_owned(), completion: text.clone() };
+        let inputs = completion.choices.values().flatten().map(answer).collect();
+        let scores = match self.pool.score(inputs).await {
+            Ok(scores) => scores,
+            Err(why) => {
+                let verdict = pass_unjudged(policy, Direction::Completion, why)?;
+                return Ok(Decision { outcome: Cleared::new(completion.into_bytes()), verdict });
+            }
+        };
+        let scan = if completion.opaque { Scan::Partial } else { Scan::Full };
+        let mut verdict = Verdict::nothing(Direction::Completion, scan);
+        let mut refused: BTreeMap<u64, Notice> = BTreeMap::new();
+        let indices = completion.choices.iter().flat_map(|(index, texts)| texts.iter().map(|_| *index));
+        for (index, scores) in indices.zip(scores) {
+            let action = policy.decide(Direction::Completion, Evidence { scores: &scores });
+            if let Action::Block(notice) | Action::Escalate(notice) = &action {
+                refused.entry(index).or_insert_with(|| notice.clone());
+            }
+            verdict.add(action, scores);
+        }
+        let bytes = match refused.is_empty() {
+            true => completion.into_bytes(),
+            false => self.without(completion, &refused),
+        };
+        Ok(Decision { outcome: Cleared::new(bytes), verdict })
+    }
+
+    /// The completion without what cannot be judged, which is all of it.
+    fn withhold(&self, completion: Completion) -> Decision<Cleared<Bytes>> {
+        let (notice, verdict) = unjudgeable(Direction::Completion);
+        let refused = completion.choices.keys().map(|index| (*index, notice.clone())).collect();
+        Decision { outcome: Cleared::new(self.without(completion, &refused)), verdict }
+    }
+
+    fn without(&self, completion: Completion, refused: &BTreeMap<u64, Notice>) -> Bytes {
+        let messages = refused.iter().map(|(index, notice)| (*index, &*notice.message)).collect();
+        completion.without(&messages, self.finish)
+    }
+
+    /// Whether the completion in `exchange` declined what was asked; what cannot be judged did not.
+    async fn declined(&self, exchange: Input) -> bool {
+        let scores = self.pool.score(vec![exchange]).await.unwrap_or_default();
+        scores.iter().any(|scores| scores.refusal >= DECLINED)
+    }
+}
+
+/// Clears what no LLM wrote: the list of models, and the upstream's own errors.
+#[must_use]
+pub const fn clear_without_completion(bytes: Bytes) -> Cleared<Bytes> {
+    Cleared::new(bytes)
+}
+
+/// The verdict on a message that passes although nothing could judge it.
+fn pass_unjudged(policy: &Policy, direction: Direction, why: Unavailable) -> Result<Verdict, Unavailable> {
+    match policy.fail_mode(direction) {
+        FailMode::Closed => Err(why),
+        FailMode::Open => {
+            tracing::warn!(direction = direction.id(), ?why, "the model cannot judge; passing as the policy says");
+            Ok(Verdict::nothing(direction, Scan::None))
+        }
+    }
+}
+
+/// What is said, and recorded, of a message with images, audio or files where the policy refuses them.
+fn unjudgeable(direction: Direction) -> (Notice, Verdict) {
+    let notice = Notice {
+        message: "I can't use images, audio or files here, because they cannot be checked. Please say in words what \
+                  you need."
+            .into(),
+        rule: "unjudgeable".into(),
+    };
+    let mut verdict = Verdict::nothing(direction, Scan::Partial);
+    verdict.add(Action::Block(notice.clone()), Scores::NONE);
+    (notice, verdict)
+}

@@ -1,0 +1,70 @@
+//! What was found in one message, over all its texts.
+
+use crate::classify::Scores;
+use crate::policy::taxonomy::{Principle, ViolationType};
+use crate::policy::{Action, Direction};
+
+/// How much of a message was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scan {
+    /// All of it.
+    Full,
+    /// Its texts, but not its images, audio or files.
+    Partial,
+    /// Nothing.
+    None,
+}
+
+impl Scan {
+    /// The word in headers and records.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Partial => "partial",
+            Self::None => "none",
+        }
+    }
+}
+
+/// The strongest action over the texts of a message, and the scores of the text that called for it.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// Which way the message went.
+    pub direction: Direction,
+    /// What the policy wants done.
+    pub action: Action,
+    /// The scores that the action rests on; where every text is allowed, those of the likeliest violation.
+    pub scores: Scores,
+    /// How much was judged.
+    pub scan: Scan,
+}
+
+impl Verdict {
+    /// The verdict on a message in which nothing was found.
+    #[must_use]
+    pub(super) const fn nothing(direction: Direction, scan: Scan) -> Self {
+        Self { direction, action: Action::Allow, scores: Scores::NONE, scan }
+    }
+
+    /// Adds the judgement of one more text.
+    pub(super) fn add(&mut self, action: Action, scores: Scores) {
+        let stronger = (action.rank(), scores.violation) >= (self.action.rank(), self.scores.violation);
+        if stronger {
+            (self.action, self.scores) = (action, scores);
+        }
+    }
+
+    /// The violated type, for a message that was flagged or refused by what the model says of it.
+    #[must_use]
+    pub fn violation(&self) -> Option<&'static ViolationType> {
+        let violates = matches!(self.action, Action::Flag | Action::Block(_)) && self.scores != Scores::NONE;
+        violates.then(|| self.scores.likeliest())
+    }
+
+    /// The violated principle.
+    #[must_use]
+    pub fn principle(&self) -> Option<Principle> {
+        self.violation().map(|kind| kind.principle)
+    }
+}

@@ -1,0 +1,56 @@
+//! nonnocere, "do no harm": a guardrail between a clinical chatbot and any OpenAI-compatible LLM.
+//!
+//! It judges every prompt and every completion against the nine AMA Principles of Medical Ethics with an ONNX model that
+//! runs inside the process, and lets it pass, gives help, or refuses it.
+//!
+//! # The life of a request
+//!
+//! 1. [`server`] accepts the connection and holds the client to its time limits.
+//! 2. [`proxy::handle`] is the page that names all that follows. It takes one snapshot of the policy, finds the route,
+//!    and has the body read by [`receive`].
+//! 3. [`openai::chat`] derives from the bytes the texts that the LLM will read.
+//! 4. [`guard`] judges them: which texts, in which context; a [`classify::Classifier`] gives [`classify::Scores`], and
+//!    [`policy::Policy::decide`] turns them into a [`policy::Action`].
+//! 5. What is refused is answered by [`openai::refusal`] in a shape that SDKs accept. What passes is
+//!    [`guard::Cleared`], and nothing else can be sent by [`upstream`].
+//! 6. [`openai::completion`] finds the texts of each choice in the answer, whole or streamed; the guard judges them as
+//!    answers to the question, and [`response`] writes only what was cleared.
+//! 7. [`audit`] makes one record of it, without text: headers, log line and [`metrics`].
+//!
+//! Everything that keeps a request from an answer is a [`error::ProxyError`]. [`admin`] answers the operators,
+//! [`config`] reads the settings, [`demo`] stands in for an LLM that is not there yet, and [`commands`] holds what the
+//! binary can do.
+
+#![deny(unreachable_pub)]
+
+pub mod server;
+
+pub mod proxy;
+
+pub mod receive;
+
+pub mod openai;
+
+pub mod guard;
+
+pub mod classify;
+
+pub mod policy;
+
+pub mod upstream;
+
+pub mod response;
+
+pub mod audit;
+
+pub mod metrics;
+
+pub mod error;
+
+pub mod admin;
+
+pub mod config;
+
+pub mod demo;
+
+pub mod commands;

@@ -1,0 +1,115 @@
+//! The command line: flags ─▶ a command ─▶ an exit code.
+
+use clap::{Args, Parser, Subcommand};
+use nonnocere::commands;
+use nonnocere::config::{Config, Log, LogFormat, Overrides};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// A guardrail between a clinical chatbot and any OpenAI-compatible LLM.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the proxy.
+    Serve {
+        #[command(flatten)]
+        settings: Settings,
+        /// The LLM's base URL, up to and with /v1. Without one, an embedded demo answers.
+        #[arg(long)]
+        upstream: Option<String>,
+    },
+    /// Judge conversations from the standard input, one JSON object a line.
+    Check {
+        #[command(flatten)]
+        settings: Settings,
+        /// Read and write JSON lines.
+        #[arg(long, required = true)]
+        jsonl: bool,
+    },
+    /// Work with policy files.
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum PolicyCommand {
+    /// Say whether a policy file is valid; every fault is named with its line and key.
+    Lint {
+        /// The policy file.
+        file: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct Settings {
+    /// A configuration file; see deploy/config.toml for every key.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// A policy file, in place of the embedded one.
+    #[arg(long)]
+    policy: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            // The standard error may be closed; there is nobody left to tell then.
+            drop(writeln!(std::io::stderr(), "nonnocere: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve { settings, upstream } => {
+            let config = settings.load(upstream)?;
+            start_log(&config.log)?;
+            runtime()?.block_on(commands::serve::run(config))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check { settings, jsonl: _ } => {
+            let config = settings.load(None)?;
+            let (input, output) = (std::io::stdin().lock(), std::io::BufWriter::new(std::io::stdout().lock()));
+            let whole = runtime()?.block_on(commands::check::jsonl(&config, input, output))?;
+            Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
+        Command::Policy { command: PolicyCommand::Lint { file } } => {
+            commands::policy::lint(file)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+impl Settings {
+    fn load(self, upstream: Option<String>) -> anyhow::Result<Config> {
+        let overrides = Overrides { file: self.config, policy: self.policy, upstream };
+        Config::load(&overrides)
+            .map_err(|faults| anyhow::anyhow!("the configuration is not valid:\n  {}", faults.join("\n  ")))
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+fn start_log(log: &Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new(&log.level))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}

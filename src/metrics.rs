@@ -1,0 +1,144 @@
+//! Every Prometheus series, declared once. Label values come from closed sets: never text, never a user.
+
+use crate::guard::Verdict;
+use crate::upstream::Fault;
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder, core::Collector,
+};
+use std::time::Duration;
+
+/// The series of one proxy.
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    scans: IntCounterVec,
+    stages: HistogramVec,
+    /// Requests being answered.
+    pub in_flight: IntGauge,
+    queue: IntGauge,
+    unavailable: IntCounterVec,
+    upstream_errors: IntCounterVec,
+    client_errors: IntCounterVec,
+    reloads: IntCounterVec,
+}
+
+/// A part of a request's life whose time is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Judging the prompt.
+    Prompt,
+    /// The upstream's whole answer.
+    Upstream,
+    /// Judging the completion.
+    Completion,
+}
+
+impl Stage {
+    /// The word in metrics and in `x-nonnocere-latency`.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Prompt => "prompt",
+            Self::Upstream => "upstream",
+            Self::Completion => "completion",
+        }
+    }
+}
+
+const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0];
+
+impl Metrics {
+    /// A registry with every series in it.
+    ///
+    /// # Errors
+    /// When a series is declared wrongly.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let series = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registered(&registry, series)
+        };
+        let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help)?);
+        let stages = HistogramOpts::new("nonnocere_stage_duration_seconds", "Time spent in each stage of a request.");
+        let build =
+            IntCounterVec::new(Opts::new("nonnocere_build_info", "Always 1; the version is a label."), &["version"])?;
+        registered(&registry, build)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).inc();
+        Ok(Self {
+            requests: counter(
+                "nonnocere_decisions_total",
+                "Decisions by action, direction and violated principle.",
+                &["action", "direction", "principle"],
+            )?,
+            scans: counter(
+                "nonnocere_scans_total",
+                "Messages by how much of them was judged.",
+                &["direction", "scan"],
+            )?,
+            stages: registered(&registry, HistogramVec::new(stages.buckets(BUCKETS.to_vec()), &["stage"])?)?,
+            in_flight: gauge("nonnocere_requests_in_flight", "Requests being answered.")?,
+            queue: gauge("nonnocere_queue_jobs", "Jobs that wait for a classifier.")?,
+            unavailable: counter(
+                "nonnocere_guard_unavailable_total",
+                "Messages that could not be judged, by what the policy then did.",
+                &["direction", "mode"],
+            )?,
+            upstream_errors: counter("nonnocere_upstream_errors_total", "Answers that did not come.", &["kind"])?,
+            client_errors: counter(
+                "nonnocere_rejected_requests_total",
+                "Requests answered with an error.",
+                &["status"],
+            )?,
+            reloads: counter("nonnocere_policy_reloads_total", "Attempts to reload the policy.", &["result"])?,
+            registry,
+        })
+    }
+
+    /// Counts one decision.
+    pub fn decided(&self, verdict: &Verdict) {
+        let principle = verdict.principle().map_or("none", |principle| principle.id());
+        let direction = verdict.direction.id();
+        self.requests.with_label_values(&[verdict.action.id(), direction, principle]).inc();
+        self.scans.with_label_values(&[direction, verdict.scan.id()]).inc();
+    }
+
+    /// Counts a message that could not be judged; `mode` is `open` or `closed`.
+    pub fn unjudged(&self, direction: crate::policy::Direction, mode: &str) {
+        self.unavailable.with_label_values(&[direction.id(), mode]).inc();
+    }
+
+    /// Records how long a stage took.
+    pub fn took(&self, stage: Stage, duration: Duration) {
+        self.stages.with_label_values(&[stage.id()]).observe(duration.as_secs_f64());
+    }
+
+    /// Counts an answer of the upstream that did not come.
+    pub fn upstream_failed(&self, fault: Fault) {
+        self.upstream_errors.with_label_values(&[fault.id()]).inc();
+    }
+
+    /// Counts a request that was answered with an error of ours.
+    pub fn rejected(&self, status: http::StatusCode) {
+        self.client_errors.with_label_values(&[status.as_str()]).inc();
+    }
+
+    /// Counts a reload of the policy.
+    pub fn reloaded(&self, ok: bool) {
+        self.reloads.with_label_values(&[if ok { "ok" } else { "rejected" }]).inc();
+    }
+
+    /// All series in Prometheus' text format; `waiting` is the length of the queue now.
+    ///
+    /// # Errors
+    /// When a series cannot be encoded.
+    pub fn render(&self, waiting: usize) -> prometheus::Result<Vec<u8>> {
+        self.queue.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, series: C) -> prometheus::Result<C> {
+    registry.register(Box::new(series.clone()))?;
+    Ok(series)
+}

@@ -1,0 +1,232 @@
+//! An answer of `/v1/chat/completions`, whole or streamed: its bytes, the texts of each choice, and the answer that is
+//! left when some choices are refused.
+
+use super::json;
+use super::refusal::{self, FinishReason};
+use super::sse;
+use super::text::Texts;
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// An answer that owns its bytes.
+pub struct Completion {
+    bytes: Bytes,
+    documents: Vec<Value>,
+    streamed: bool,
+    /// The texts of each choice, by its index.
+    pub choices: BTreeMap<u64, Vec<String>>,
+    /// Whether there is something that cannot be judged (audio).
+    pub opaque: bool,
+}
+
+/// Fields of an answer that hold no text of the LLM; with `choices`, all that is kept of an answer with a refused choice.
+const FRAME: [&str; 7] = ["id", "object", "created", "model", "system_fingerprint", "service_tier", "usage"];
+
+impl Completion {
+    /// Reads an answer: a stream of events, or one JSON document, nested at most `max_depth` deep.
+    ///
+    /// # Errors
+    /// What makes it unreadable; an answer that cannot be read cannot be judged.
+    pub fn parse(bytes: Bytes, streamed: bool, max_depth: usize) -> Result<Self, &'static str> {
+        let documents = if streamed {
+            let events = sse::events(&bytes).map_err(|_| "the stream is not UTF-8")?;
+            let data = events.iter().filter(|data| data.trim() != sse::DONE);
+            let parsed: Result<_, _> = data.map(|data| json::parse(data.as_bytes(), max_depth)).collect();
+            parsed.map_err(|_| "an event of the stream is not valid JSON")?
+        } else {
+            vec![json::parse(&bytes, max_depth).map_err(|_| "the body is not valid JSON")?]
+        };
+        let mut texts: BTreeMap<u64, Texts> = BTreeMap::new();
+        for document in &documents {
+            for (index, value) in spoken_parts(document) {
+                texts.entry(index).or_default().collect(&value);
+            }
+        }
+        let opaque = texts.values().any(|texts| texts.opaque);
+        let choices = texts.into_iter().map(|(index, texts)| (index, texts.into_spoken())).collect();
+        Ok(Self { bytes, documents, streamed, choices, opaque })
+    }
+
+    /// The bytes as they came.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// The answer with `refused` choices replaced by their messages: their texts, tool calls and log probabilities are
+    /// gone, the other choices and the usage stay.
+    #[must_use]
+    pub fn without(self, refused: &BTreeMap<u64, &str>, finish: FinishReason) -> Bytes {
+        if self.streamed { self.stream_without(refused, finish) } else { self.whole_without(refused, finish) }
+    }
+
+    fn whole_without(mut self, refused: &BTreeMap<u64, &str>, finish: FinishReason) -> Bytes {
+        let document = self.documents.pop().unwrap_or_default();
+        let mut body = frame(&document, "chat.completion");
+        let mut choices: BTreeMap<u64, Value> =
+            choices(&document).map(|(index, choice)| (index, choice.clone())).collect();
+        for (index, message) in refused {
+            choices.insert(*index, refusal::choice(*index, message, finish));
+        }
+        body.insert("choices".to_owned(), choices.into_values().collect());
+        Bytes::from(Value::Object(body).to_string())
+    }
+
+    fn stream_without(self, refused: &BTreeMap<u64, &str>, finish: FinishReason) -> Bytes {
+        let mut body = String::new();
+        let mut usage = String::new();
+        let first = self.documents.first().unwrap_or(&Value::Null);
+        let mut shared = frame(first, "chat.completion.chunk");
+        shared.remove("usage");
+        for document in &self.documents {
+            let mut chunk = frame(document, "chat.completion.chunk");
+            let kept: Vec<Value> = choices(document)
+                .filter(|(index, _)| !refused.contains_key(index))
+                .map(|(_, choice)| choice.clone())
+                .collect();
+            let spends = chunk.get("usage").is_some_and(|usage| !usage.is_null());
+            if !kept.is_empty() || spends {
+                let target = if kept.is_empty() { &mut usage } else { &mut body };
+                chunk.insert("choices".to_owned(), Value::Array(kept));
+                target.push_str(&sse::event(&Value::Object(chunk).to_string()));
+            }
+        }
+        let shared = Value::Object(shared);
+        body.extend(refused.iter().flat_map(|(index, message)| refusal::chunks(&shared, *index, message, finish)));
+        // Usage comes last, after every choice has ended.
+        body.push_str(&usage);
+        body.push_str(&sse::event(sse::DONE));
+        Bytes::from(body)
+    }
+}
+
+/// What of a document says something: each choice under its index, and whatever an answer holds beside its choices
+/// under index 0.
+fn spoken_parts(document: &Value) -> Vec<(u64, Value)> {
+    let mut parts: Vec<(u64, Value)> = choices(document).map(|(index, choice)| (index, choice.clone())).collect();
+    let Some(fields) = document.as_object() else {
+        return vec![(0, document.clone())];
+    };
+    let is_list = |key: &str| key == "choices" && fields.get(key).is_some_and(Value::is_array);
+    let beside = |key: &str| !FRAME.contains(&key) && !is_list(key);
+    let others: Map<String, Value> =
+        fields.iter().filter(|(key, _)| beside(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
+    if !others.is_empty() {
+        parts.push((0, json!({"beside": others})));
+    }
+    parts
+}
+
+fn choices(document: &Value) -> impl Iterator<Item = (u64, &Value)> {
+    let choices = document.get("choices").and_then(Value::as_array).into_iter().flatten().enumerate();
+    choices.map(|(position, choice)| {
+        let index = choice.get("index").and_then(Value::as_u64);
+        (index.unwrap_or(position as u64), choice)
+    })
+}
+
+fn frame(document: &Value, object: &str) -> Map<String, Value> {
+    let mut kept: Map<String, Value> =
+        FRAME.iter().filter_map(|key| document.get(*key).map(|value| ((*key).to_owned(), value.clone()))).collect();
+    kept.entry("object").or_insert_with(|| object.into());
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO: &str = "I can't help with this.";
+
+    fn stream(chunks: &[Value]) -> Bytes {
+        let mut body: String = chunks.iter().map(|chunk| sse::event(&chunk.to_string())).collect();
+        body.push_str(&sse::event(sse::DONE));
+        Bytes::from(body)
+    }
+
+    fn delta(index: u64, delta: &Value, finish: Option<&str>) -> Value {
+        json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
+               "choices": [{"index": index, "delta": delta, "finish_reason": finish}]})
+    }
+
+    #[test]
+    fn a_whole_answer_and_its_stream_hold_the_same_texts() {
+        let whole = json!({"choices": [
+            {"index": 0, "message": {"role": "assistant", "content": "good day", "reasoning_content": "hm well"}},
+            {"index": 1, "message": {"role": "assistant", "content": null, "tool_calls": [
+                {"id": "t", "type": "function", "function": {"name": "f", "arguments": "{\"a\": \"b c\"}"}}]}},
+        ]});
+        let call = |part: &str| json!({"tool_calls": [{"index": 0, "function": {"arguments": part}}]});
+        let streamed = stream(&[
+            delta(1, &call("{\"a\": "), None),
+            delta(0, &json!({"content": "good "}), None),
+            delta(0, &json!({"reasoning_content": "hm well"}), None),
+            delta(1, &call("\"b c\"}"), Some("tool_calls")),
+            delta(0, &json!({"content": "day"}), Some("stop")),
+        ]);
+        let whole = Completion::parse(Bytes::from(whole.to_string()), false, 64).unwrap();
+        let streamed = Completion::parse(streamed, true, 64).unwrap();
+        assert_eq!(whole.choices, streamed.choices);
+        assert_eq!(whole.choices[&0], ["good day", "hm well"]);
+    }
+
+    #[test]
+    fn what_stands_beside_the_choices_is_judged() {
+        let body = json!({"id": "x", "model": "m", "choices": [], "note": "more text", "usage": {"total_tokens": 1}});
+        let answer = Completion::parse(Bytes::from(body.to_string()), false, 64).unwrap();
+        assert_eq!(answer.choices[&0], ["more text"]);
+        let odd = Completion::parse(Bytes::from_static(b"\"just text\""), false, 64).unwrap();
+        assert_eq!(odd.choices[&0], ["just text"]);
+    }
+
+    #[test]
+    fn a_refused_choice_leaves_nothing_but_its_message() {
+        let body = json!({"id": "c", "model": "m", "secret": "bad words", "usage": {"total_tokens": 9}, "choices": [
+            {"index": 0, "message": {"content": "bad words", "tool_calls": [{"function": {"arguments": "bad words"}}]},
+             "logprobs": {"content": [{"token": "bad words"}]}, "finish_reason": "tool_calls"},
+            {"index": 1, "message": {"content": "good"}, "finish_reason": "stop"},
+        ]});
+        let answer = Completion::parse(Bytes::from(body.to_string()), false, 64).unwrap();
+        let left = answer.without(&BTreeMap::from([(0, NO)]), FinishReason::ContentFilter);
+        let left_text = std::str::from_utf8(&left).unwrap();
+        assert!(!left_text.contains("bad words"), "{left_text}");
+        let left: Value = serde_json::from_slice(&left).unwrap();
+        assert_eq!(left["choices"][0]["message"]["content"], NO);
+        assert_eq!(left["choices"][0]["finish_reason"], "content_filter");
+        assert_eq!(left["choices"][1], body["choices"][1]);
+        assert_eq!(left["usage"], body["usage"]);
+    }
+
+    #[test]
+    fn a_refused_stream_keeps_the_other_choices_and_the_usage() {
+        let usage = json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [],
+                           "usage": {"total_tokens": 9}});
+        let body = stream(&[
+            delta(0, &json!({"role": "assistant", "content": "bad "}), None),
+            delta(1, &json!({"content": "good"}), Some("stop")),
+            delta(0, &json!({"content": "words"}), Some("stop")),
+            usage.clone(),
+        ]);
+        let answer = Completion::parse(body, true, 64).unwrap();
+        let left = answer.without(&BTreeMap::from([(0, NO)]), FinishReason::ContentFilter);
+        let events = sse::events(&left).unwrap();
+        let (done, chunks) = events.split_last().unwrap();
+        assert_eq!(done, sse::DONE);
+        assert!(!chunks.iter().any(|chunk| chunk.contains("bad") || chunk.contains("words")));
+        let chunks: Vec<Value> = chunks.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect();
+        assert_eq!(chunks.first().unwrap()["choices"][0]["delta"]["content"], "good");
+        assert_eq!(chunks.last().unwrap(), &usage);
+        let finish = chunks.iter().rfind(|chunk| chunk["choices"][0]["index"] == 0).unwrap();
+        assert_eq!(finish["choices"][0]["finish_reason"], "content_filter");
+        assert_eq!(finish["choices"][0]["delta"], json!({}));
+        assert_eq!(finish["id"], "c");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        assert!(Completion::parse(Bytes::from_static(b"<html>"), false, 64).is_err());
+        assert!(Completion::parse(Bytes::from_static(b"data: {half"), true, 64).is_err());
+        assert!(Completion::parse(Bytes::from_static(b"data: \xff\n\n"), true, 64).is_err());
+    }
+}

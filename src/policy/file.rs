@@ -1,0 +1,291 @@
+//! Reads a policy file. All faults of a file are found in one reading, each with its line and key.
+
+use super::taxonomy::Principle;
+use super::{Direction, Effect, FailMode, OnUnavailable, Policy, Rule, Score, Unjudgeable};
+use crate::classify::manifest::hex;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use toml_edit::{Document, Item, Table};
+
+/// The policy that ships inside the binary.
+pub const EMBEDDED: &str = include_str!("../../policies/ama.toml");
+
+/// One thing that is wrong with a policy file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The file, as it was named.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The key, in dotted form; empty when the file is not TOML.
+    pub key: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, key, message } = self;
+        let separator = if key.is_empty() { "" } else { ": " };
+        write!(f, "{file}:{line}: {key}{separator}{message}")
+    }
+}
+
+/// Reads a policy from the text of the file named `file`.
+///
+/// # Errors
+/// Every [`Fault`] of the file, in the order of its lines.
+pub fn parse(file: &str, text: &str) -> Result<Policy, Vec<Fault>> {
+    let mut reader = Reader { file, text, faults: Vec::new() };
+    let document = match Document::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            reader.fault(error.span(), "", error.message());
+            return Err(reader.faults);
+        }
+    };
+    let policy = reader.policy(Section { table: document.as_table(), at: "" });
+    reader.faults.sort_by_key(|fault| fault.line);
+    match policy {
+        Some(policy) if reader.faults.is_empty() => Ok(policy),
+        _ => Err(reader.faults),
+    }
+}
+
+/// A table, and the dotted key that leads to it.
+#[derive(Clone, Copy)]
+struct Section<'a> {
+    table: &'a Table,
+    at: &'a str,
+}
+
+struct Reader<'a> {
+    file: &'a str,
+    text: &'a str,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    fn policy(&mut self, section: Section<'_>) -> Option<Policy> {
+        let table = section.table;
+        self.known_keys(section, &["name", "description", "unjudgeable", "on_unavailable", "rules"]);
+        let name = self.text_of(section, "name");
+        if table.contains_key("description") {
+            self.text_of(section, "description");
+        }
+        let unjudgeable =
+            self.one_of(section, "unjudgeable", &[("allow", Unjudgeable::Allow), ("block", Unjudgeable::Block)]);
+        let on_unavailable = self.on_unavailable(table);
+        let rules = self.rules(table);
+        let hash = hex(&Sha256::digest(self.text)).chars().take(12).collect();
+        Some(Policy { name: name?, hash, unjudgeable: unjudgeable?, on_unavailable: on_unavailable?, rules: rules? })
+    }
+
+    fn on_unavailable(&mut self, table: &Table) -> Option<OnUnavailable> {
+        const MODES: [(&str, FailMode); 2] = [("allow", FailMode::Open), ("block", FailMode::Closed)];
+        let Some(modes) = table.get("on_unavailable").and_then(Item::as_table) else {
+            self.fault(
+                span(table.get("on_unavailable")),
+                "on_unavailable",
+                "expected a table with prompt and completion",
+            );
+            return None;
+        };
+        let modes = Section { table: modes, at: "on_unavailable." };
+        self.known_keys(modes, &["prompt", "completion"]);
+        let prompt = self.one_of(modes, "prompt", &MODES);
+        let completion = self.one_of(modes, "completion", &MODES);
+        Some(OnUnavailable { prompt: prompt?, completion: completion? })
+    }
+
+    fn rules(&mut self, table: &Table) -> Option<Vec<Rule>> {
+        let Some(tables) = table.get("rules").and_then(Item::as_array_of_tables) else {
+            self.fault(span(table.get("rules")), "rules", "expected at least one [[rules]] table");
+            return None;
+        };
+        // Each rule is read even after a faulty one, so that all faults are reported.
+        let rules: Vec<Option<Rule>> = tables
+            .iter()
+            .enumerate()
+            .map(|(index, rule)| self.rule(Section { table: rule, at: &format!("rules[{index}].") }))
+            .collect();
+        rules.into_iter().collect()
+    }
+
+    fn rule(&mut self, section: Section<'_>) -> Option<Rule> {
+        self.known_keys(section, &["name", "direction", "score", "principles", "threshold", "action", "message"]);
+        let name = self.text_of(section, "name");
+        let directions = [("prompt", Direction::Prompt), ("completion", Direction::Completion)];
+        let direction = self.one_of(section, "direction", &directions);
+        let scores =
+            [("violation", Score::Violation), ("manipulation", Score::Manipulation), ("crisis", Score::Crisis)];
+        let score = self.one_of(section, "score", &scores);
+        let principles = self.principles(section);
+        let threshold = self.threshold(section);
+        let effects = [
+            ("allow", Effect::Allow),
+            ("flag", Effect::Flag),
+            ("escalate", Effect::Escalate),
+            ("block", Effect::Block),
+        ];
+        let effect = self.one_of(section, "action", &effects);
+        // Only what stands in place of an answer needs words.
+        let message = match effect {
+            Some(Effect::Escalate | Effect::Block) => self.text_of(section, "message"),
+            _ => Some(String::new()),
+        };
+        Some(Rule {
+            name: Arc::from(name?),
+            direction: direction?,
+            score: score?,
+            principles: principles?,
+            threshold: threshold?,
+            effect: effect?,
+            message: Arc::from(message?.trim()),
+        })
+    }
+
+    fn principles(&mut self, Section { table, at }: Section<'_>) -> Option<Vec<Principle>> {
+        let item = match table.get("principles") {
+            None => return Some(Vec::new()),
+            Some(item) => item,
+        };
+        let key = format!("{at}principles");
+        let Some(array) = item.as_array().filter(|array| !array.is_empty()) else {
+            self.fault(item.span(), &key, "expected a list such as [\"I\", \"IX\", \"G\"]; leave it out for all");
+            return None;
+        };
+        let found: Vec<Option<Principle>> = array
+            .iter()
+            .map(|value| {
+                let principle = value.as_str().and_then(Principle::from_id);
+                if principle.is_none() {
+                    let shown = value.to_string();
+                    self.fault(value.span(), &key, &format!("unknown principle {}; known: I to IX, G", shown.trim()));
+                }
+                principle
+            })
+            .collect();
+        found.into_iter().collect()
+    }
+
+    fn threshold(&mut self, Section { table, at }: Section<'_>) -> Option<f32> {
+        let item = table.get("threshold");
+        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a probability fits an f32")]
+        let number =
+            item.and_then(|item| item.as_float().or_else(|| item.as_integer().map(|n| n as f64))).map(|n| n as f32);
+        let valid = number.filter(|number| (0.0..=1.0).contains(number));
+        if valid.is_none() {
+            let place = span(item).or_else(|| table.span());
+            self.fault(place, &format!("{at}threshold"), "expected a probability between 0 and 1");
+        }
+        valid
+    }
+
+    fn text_of(&mut self, Section { table, at }: Section<'_>, key: &str) -> Option<String> {
+        let item = table.get(key);
+        let text = item.and_then(Item::as_str).filter(|text| !text.trim().is_empty());
+        if text.is_none() {
+            self.fault(span(item).or_else(|| table.span()), &format!("{at}{key}"), "expected a text that is not empty");
+        }
+        text.map(str::to_owned)
+    }
+
+    fn one_of<T: Copy>(&mut self, section: Section<'_>, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let Section { table, at } = section;
+        let item = table.get(key);
+        let name = item.and_then(Item::as_str);
+        let found = choices.iter().find(|(choice, _)| Some(*choice) == name).map(|(_, value)| *value);
+        if found.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
+            let place = span(item).or_else(|| table.span());
+            self.fault(place, &format!("{at}{key}"), &format!("expected one of {}", names.join(", ")));
+        }
+        found
+    }
+
+    fn known_keys(&mut self, Section { table, at }: Section<'_>, known: &[&str]) {
+        for (key, item) in table.iter().filter(|(key, _)| !known.contains(key)) {
+            let place = table.key(key).and_then(toml_edit::Key::span).or_else(|| item.span());
+            self.fault(place, &format!("{at}{key}"), &format!("unknown key; known: {}", known.join(", ")));
+        }
+    }
+
+    fn fault(&mut self, place: Option<Range<usize>>, key: &str, message: &str) {
+        let before = place.and_then(|place| self.text.get(..place.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let fault = Fault {
+            file: self.file.to_owned(),
+            line,
+            key: key.to_owned(),
+            message: message.trim().replace('\n', "; "),
+        };
+        self.faults.push(fault);
+    }
+}
+
+fn span(item: Option<&Item>) -> Option<Range<usize>> {
+    item.and_then(Item::span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_policy_is_valid() {
+        let policy = parse("ama.toml", EMBEDDED).unwrap();
+        assert_eq!(policy.name, "ama");
+        assert_eq!(policy.hash.len(), 12);
+    }
+
+    #[test]
+    fn all_faults_are_reported_with_line_and_key() {
+        let text = r#"name = "x"
+unjudgeable = "maybe"
+colour = 1
+[on_unavailable]
+prompt = "block"
+completion = 3
+[[rules]]
+name = "a"
+direction = "prompt"
+score = "violation"
+principles = ["I", "X"]
+threshold = 1.5
+action = "block"
+[[rules]]
+name = "b"
+direction = "both"
+score = "crisis"
+thresold = 0.5
+action = "flag"
+"#;
+        let faults = parse("p.toml", text).unwrap_err();
+        let shown: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                "p.toml:2: unjudgeable: expected one of allow, block",
+                "p.toml:3: colour: unknown key; known: name, description, unjudgeable, on_unavailable, rules",
+                "p.toml:6: on_unavailable.completion: expected one of allow, block",
+                "p.toml:7: rules[0].message: expected a text that is not empty",
+                "p.toml:11: rules[0].principles: unknown principle \"X\"; known: I to IX, G",
+                "p.toml:12: rules[0].threshold: expected a probability between 0 and 1",
+                "p.toml:14: rules[1].threshold: expected a probability between 0 and 1",
+                "p.toml:16: rules[1].direction: expected one of prompt, completion",
+                "p.toml:18: rules[1].thresold: unknown key; known: name, direction, score, principles, threshold, \
+                 action, message",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_toml_is_reported_at_its_line() {
+        let faults = parse("p.toml", "name = \"x\"\nrules = [\n").unwrap_err();
+        assert_eq!(faults.len(), 1);
+        assert!(faults[0].line >= 2, "{faults:?}");
+    }
+}

@@ -1,0 +1,277 @@
+//! What the operator says: a [`Policy`] turns [`Scores`] into an [`Action`].
+//!
+//! [`Policy::decide`] is pure and total. [`file`] reads policies, [`reload`] keeps the live one.
+
+pub mod file;
+pub mod reload;
+pub mod taxonomy;
+
+use crate::classify::Scores;
+use std::fmt;
+use std::sync::Arc;
+use taxonomy::Principle;
+
+/// Rules in the order in which they are read: the first that applies decides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// The policy's name.
+    pub name: String,
+    /// Names this exact text of the policy: a short SHA-256.
+    pub hash: String,
+    /// What is done with what cannot be judged (images, audio, opaque files).
+    pub unjudgeable: Unjudgeable,
+    /// What is done while the model cannot judge.
+    pub on_unavailable: OnUnavailable,
+    /// The rules, in the order of the file.
+    pub rules: Vec<Rule>,
+}
+
+/// One rule of a policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Names the rule in logs and reports.
+    pub name: Arc<str>,
+    /// Which way the text goes.
+    pub direction: Direction,
+    /// The score that the threshold is held against.
+    pub score: Score,
+    /// The principles that the rule is for; all when empty.
+    pub principles: Vec<Principle>,
+    /// The rule applies from this probability on, 0 to 1.
+    pub threshold: f32,
+    /// What is then done.
+    pub effect: Effect,
+    /// What the person reads in place of an answer.
+    pub message: Arc<str>,
+}
+
+/// Which way a text goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// To the LLM.
+    Prompt,
+    /// From the LLM.
+    Completion,
+}
+
+/// A score that rules can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Score {
+    /// [`Scores::violation`].
+    Violation,
+    /// [`Scores::manipulation`].
+    Manipulation,
+    /// [`Scores::crisis`].
+    Crisis,
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Let it pass.
+    Allow,
+    /// Let it pass and mark it.
+    Flag,
+    /// Give help text in place of an answer.
+    Escalate,
+    /// Refuse.
+    Block,
+}
+
+/// What is done with what cannot be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unjudgeable {
+    /// It passes, reported as `scan=partial`.
+    Allow,
+    /// It is refused.
+    Block,
+}
+
+/// What is done while the model cannot judge, by direction; `true` lets text pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnUnavailable {
+    /// Prompts.
+    pub prompt: FailMode,
+    /// Completions.
+    pub completion: FailMode,
+}
+
+/// Whether text passes while nothing can judge it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailMode {
+    /// It passes, reported as `scan=none`.
+    Open,
+    /// It is answered with 503 `guardrail_unavailable`.
+    Closed,
+}
+
+/// What is known of one text when a policy decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// What the model says.
+    pub scores: &'a Scores,
+}
+
+/// What the operator wants done with a text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// It passes.
+    Allow,
+    /// It passes, and is counted and logged as flagged.
+    Flag,
+    /// The person gets help text.
+    Escalate(Notice),
+    /// It is refused.
+    Block(Notice),
+}
+
+/// What a person reads in place of an answer, and the rule that says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The text to show.
+    pub message: Arc<str>,
+    /// The name of the rule.
+    pub rule: Arc<str>,
+}
+
+impl Direction {
+    /// `prompt` or `completion`.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Prompt => "prompt",
+            Self::Completion => "completion",
+        }
+    }
+}
+
+impl Action {
+    /// The action's name in headers, metrics and records.
+    #[must_use]
+    pub const fn id(&self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Flag => "flag",
+            Self::Escalate(_) => "escalate",
+            Self::Block(_) => "block",
+        }
+    }
+
+    /// Rank when several texts of one message are decided: help comes before a refusal, a refusal before a mark.
+    #[must_use]
+    pub const fn rank(&self) -> u8 {
+        match self {
+            Self::Allow => 0,
+            Self::Flag => 1,
+            Self::Block(_) => 2,
+            Self::Escalate(_) => 3,
+        }
+    }
+}
+
+impl Policy {
+    /// The action of the first rule that applies; [`Action::Allow`] when none does.
+    #[must_use]
+    pub fn decide(&self, direction: Direction, evidence: Evidence<'_>) -> Action {
+        let Some(rule) = self.rules.iter().find(|rule| rule.applies(direction, evidence)) else {
+            return Action::Allow;
+        };
+        let notice = || Notice { message: Arc::clone(&rule.message), rule: Arc::clone(&rule.name) };
+        match rule.effect {
+            Effect::Allow => Action::Allow,
+            Effect::Flag => Action::Flag,
+            Effect::Escalate => Action::Escalate(notice()),
+            Effect::Block => Action::Block(notice()),
+        }
+    }
+
+    /// What is done with a text that nothing could judge.
+    #[must_use]
+    pub const fn fail_mode(&self, direction: Direction) -> FailMode {
+        match direction {
+            Direction::Prompt => self.on_unavailable.prompt,
+            Direction::Completion => self.on_unavailable.completion,
+        }
+    }
+}
+
+impl Rule {
+    fn applies(&self, direction: Direction, evidence: Evidence<'_>) -> bool {
+        let Evidence { scores } = evidence;
+        let probability = match self.score {
+            Score::Violation => scores.violation,
+            Score::Manipulation => scores.manipulation,
+            Score::Crisis => scores.crisis,
+        };
+        self.direction == direction
+            && probability >= self.threshold
+            && (self.principles.is_empty() || self.principles.contains(&scores.likeliest().principle))
+    }
+}
+
+/// `name@hash`, as headers and records show a policy.
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(direction: Direction, score: Score, threshold: f32, effect: Effect) -> Rule {
+        let name = format!("{effect:?}");
+        Rule {
+            name: name.as_str().into(),
+            direction,
+            score,
+            principles: vec![],
+            threshold,
+            effect,
+            message: "m".into(),
+        }
+    }
+
+    fn policy(rules: Vec<Rule>) -> Policy {
+        let on_unavailable = OnUnavailable { prompt: FailMode::Closed, completion: FailMode::Open };
+        Policy { name: "p".into(), hash: "h".into(), unjudgeable: Unjudgeable::Block, on_unavailable, rules }
+    }
+
+    fn decide(policy: &Policy, direction: Direction, scores: &Scores) -> &'static str {
+        policy.decide(direction, Evidence { scores }).id()
+    }
+
+    #[test]
+    fn the_first_rule_that_applies_decides() {
+        let policy = policy(vec![
+            rule(Direction::Prompt, Score::Crisis, 0.5, Effect::Escalate),
+            rule(Direction::Prompt, Score::Violation, 0.9, Effect::Block),
+            rule(Direction::Prompt, Score::Violation, 0.5, Effect::Flag),
+        ]);
+        let scores = |violation, crisis| Scores { violation, crisis, ..Scores::NONE };
+        assert_eq!(decide(&policy, Direction::Prompt, &scores(0.95, 0.6)), "escalate");
+        assert_eq!(decide(&policy, Direction::Prompt, &scores(0.9, 0.4)), "block");
+        assert_eq!(decide(&policy, Direction::Prompt, &scores(0.8, 0.0)), "flag");
+        assert_eq!(decide(&policy, Direction::Prompt, &scores(0.4, 0.4)), "allow");
+    }
+
+    #[test]
+    fn a_rule_for_prompts_leaves_completions_alone() {
+        let policy = policy(vec![rule(Direction::Prompt, Score::Violation, 0.1, Effect::Block)]);
+        assert_eq!(decide(&policy, Direction::Completion, &Scores { violation: 1.0, ..Scores::NONE }), "allow");
+    }
+
+    #[test]
+    fn a_rule_for_a_principle_leaves_the_others_alone() {
+        let mut for_privacy = rule(Direction::Prompt, Score::Violation, 0.5, Effect::Block);
+        for_privacy.principles = vec![Principle::IV];
+        let policy = policy(vec![for_privacy]);
+        for (index, kind) in taxonomy::VIOLATION_TYPES.iter().enumerate() {
+            let mut scores = Scores { violation: 0.9, ..Scores::NONE };
+            scores.types[index] = 1.0;
+            let expected = if kind.principle == Principle::IV { "block" } else { "allow" };
+            assert_eq!(decide(&policy, Direction::Prompt, &scores), expected, "{}", kind.id);
+        }
+    }
+}

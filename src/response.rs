@@ -1,0 +1,98 @@
+//! Answers to the client. A [`Body`] is made from what the guard cleared, or from words of our own, and nothing else.
+
+use crate::error::ProxyError;
+use crate::guard::Cleared;
+use crate::openai::refusal::Answer;
+use crate::upstream::end_to_end;
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// The body of an answer.
+#[derive(Debug, Default)]
+pub struct Body(Full<Bytes>);
+
+impl Body {
+    /// What the guard has let pass.
+    #[must_use]
+    pub fn cleared(bytes: Cleared<Bytes>) -> Self {
+        Self(Full::new(bytes.into_inner()))
+    }
+
+    /// Words of our own: a refusal, an error, a metric.
+    fn own(bytes: impl Into<Bytes>) -> Self {
+        Self(Full::new(bytes.into()))
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+/// The upstream's status and headers over a cleared body.
+#[must_use]
+pub fn cleared(status: StatusCode, upstream: &HeaderMap, bytes: Cleared<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::cleared(bytes));
+    *response.status_mut() = status;
+    let mut headers = end_to_end(upstream);
+    // The length is set from the body that leaves; what we say of the decision is ours to say.
+    headers.remove(header::CONTENT_LENGTH);
+    let ours: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("x-nonnocere-")).cloned().collect();
+    for name in ours {
+        headers.remove(name);
+    }
+    *response.headers_mut() = headers;
+    response
+}
+
+/// An answer of our own in the place of the LLM's.
+#[must_use]
+pub fn refused(answer: Answer) -> Response<Body> {
+    let mut response = Response::new(Body::own(answer.body));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    response
+}
+
+/// An error in OpenAI's envelope.
+#[must_use]
+pub fn error(error: &ProxyError) -> Response<Body> {
+    let answer = error.answer();
+    let mut response = Response::new(Body::own(answer.body.to_string()));
+    *response.status_mut() = answer.status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(seconds) = answer.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// A plain text of our own, for the admin port.
+#[must_use]
+pub fn text(status: StatusCode, content_type: &'static str, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::own(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

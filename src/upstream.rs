@@ -1,0 +1,210 @@
+//! The LLM server behind the proxy: pooled connections, timeouts, and only [`Cleared`] requests.
+
+use crate::guard::Cleared;
+use crate::openai::chat::Request as ChatRequest;
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::time::Duration;
+
+/// Where the LLM is, and how long it may take.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The base URL, up to and with `/v1`.
+    pub url: Uri,
+    /// Replaces the caller's `Authorization`, when given.
+    pub authorization: Option<HeaderValue>,
+    /// Until a connection stands.
+    pub connect_timeout: Duration,
+    /// Until the whole answer is there.
+    pub timeout: Duration,
+    /// The largest answer that is read, in bytes.
+    pub max_response_bytes: usize,
+}
+
+/// What of a caller's request goes on to the upstream beside the body.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// The path below the base URL, with the query.
+    pub path: String,
+    /// The caller's headers.
+    pub headers: HeaderMap,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No connection, or it broke.
+    Unreachable,
+    /// The answer did not come in time.
+    Timeout,
+    /// The answer cannot be used.
+    Invalid(&'static str),
+}
+
+impl Fault {
+    /// The word in metrics.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Invalid(_) => "invalid",
+        }
+    }
+}
+
+/// A client of the upstream.
+pub struct Upstream {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    settings: Settings,
+}
+
+impl Upstream {
+    /// A client that trusts the system's certificate authorities.
+    ///
+    /// # Errors
+    /// When the system's certificates cannot be read.
+    pub fn new(settings: Settings) -> std::io::Result<Self> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(settings.connect_timeout));
+        let builder = HttpsConnectorBuilder::new();
+        // An upstream without TLS needs no authorities, and a minimal container has none.
+        let builder = if settings.url.scheme_str() == Some("https") {
+            builder.with_native_roots()?
+        } else {
+            builder.with_tls_config(plain_tls())
+        };
+        let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        Ok(Self { client, settings })
+    }
+
+    /// Sends a chat request that was cleared, byte for byte.
+    ///
+    /// # Errors
+    /// [`Fault`] when there is no whole answer.
+    pub async fn send(&self, head: &Head, request: Cleared<ChatRequest>) -> Result<Response<Bytes>, Fault> {
+        self.call(Method::POST, head, request.get().bytes().clone()).await
+    }
+
+    /// Fetches what needs no body.
+    ///
+    /// # Errors
+    /// [`Fault`] when there is no whole answer.
+    pub async fn fetch(&self, head: &Head) -> Result<Response<Bytes>, Fault> {
+        self.call(Method::GET, head, Bytes::new()).await
+    }
+
+    async fn call(&self, method: Method, head: &Head, body: Bytes) -> Result<Response<Bytes>, Fault> {
+        let request = self.request(method, head, body)?;
+        let exchange = async {
+            let answer = self.client.request(request).await.map_err(|e| {
+                tracing::warn!(error = %e, connect = e.is_connect(), "the upstream did not answer");
+                Fault::Unreachable
+            })?;
+            let (parts, body) = answer.into_parts();
+            let body = Limited::new(body, self.settings.max_response_bytes).collect().await;
+            let body = body.map_err(|e| match e.is::<http_body_util::LengthLimitError>() {
+                true => Fault::Invalid("the answer is larger than limits.response_bytes"),
+                false => Fault::Unreachable,
+            })?;
+            usable(&parts)?;
+            Ok(Response::from_parts(parts, body.to_bytes()))
+        };
+        tokio::time::timeout(self.settings.timeout, exchange).await.unwrap_or(Err(Fault::Timeout))
+    }
+
+    fn request(&self, method: Method, head: &Head, body: Bytes) -> Result<Request<Full<Bytes>>, Fault> {
+        let base = self.settings.url.to_string();
+        let mut request = Request::new(Full::new(body));
+        *request.uri_mut() = format!("{}{}", base.trim_end_matches('/'), head.path)
+            .parse()
+            .map_err(|_| Fault::Invalid("the path cannot be sent"))?;
+        *request.method_mut() = method;
+        let headers = request.headers_mut();
+        *headers = end_to_end(&head.headers);
+        // The client's Host is ours; hyper writes the upstream's. Lengths are set from the body.
+        for name in [header::HOST, header::CONTENT_LENGTH, header::EXPECT] {
+            headers.remove(name);
+        }
+        // A compressed answer could not be judged.
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(authorization) = &self.settings.authorization {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// An answer that the guard can read and a client can use.
+fn usable(parts: &http::response::Parts) -> Result<(), Fault> {
+    let encoding = parts.headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+        return Err(Fault::Invalid("the answer is compressed, which was not asked for"));
+    }
+    if parts.status.is_redirection() || parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Fault::Invalid("the upstream redirects; name its final address in upstream.url"));
+    }
+    Ok(())
+}
+
+/// Headers without those that are for one connection only (RFC 9110, section 7.6.1).
+#[must_use]
+pub fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+    const HOP_BY_HOP: [&str; 8] = [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let mut named: Vec<HeaderName> = HOP_BY_HOP.into_iter().map(HeaderName::from_static).collect();
+    for value in headers.get_all(header::CONNECTION) {
+        let names = value.to_str().unwrap_or_default().split(',');
+        named.extend(names.filter_map(|name| name.trim().parse().ok()));
+    }
+    let mut kept = headers.clone();
+    for name in named {
+        kept.remove(name);
+    }
+    kept
+}
+
+/// Never used for a connection; the connector wants one.
+fn plain_tls() -> rustls::ClientConfig {
+    rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_one_connection_do_not_go_on() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Private"),
+            ("x-private", "1"),
+            ("te", "trailers"),
+            ("authorization", "k"),
+            ("x-own", "2"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let kept = end_to_end(&headers);
+        let mut names: Vec<&str> = kept.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["authorization", "x-own"]);
+    }
+}

@@ -21,7 +21,20 @@
 //! [`config`] reads the settings, [`demo`] stands in for an LLM that is not there yet, and [`commands`] holds what the
 //! binary can do.
 
-#![deny(unreachable_pub)]
+// What ships never panics and never prints past its outputs; tests may.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::todo,
+    clippy::unimplemented,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::dbg_macro,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    unreachable_pub
+)]
 
 pub mod server;
 

@@ -1,5 +1,20 @@
 //! The command line: flags ─▶ a command ─▶ an exit code.
 
+// What ships never panics and never prints past its outputs; tests may.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::todo,
+    clippy::unimplemented,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::dbg_macro,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    unreachable_pub
+)]
+
 use clap::{Args, Parser, Subcommand};
 use nonnocere::commands;
 use nonnocere::config::{Config, Log, LogFormat, Overrides};

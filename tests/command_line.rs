@@ -1,7 +1,5 @@
 //! The binary as its users call it: `check --jsonl`, `policy lint`, `serve` with its signals.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
-
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -46,3 +46,18 @@ $(TRAINING): classifier/requirements.txt
 	$(PYTHON) -m venv $(TARGET)/venv-model
 	$(TARGET)/venv-model/bin/pip install --quiet --disable-pip-version-check -r classifier/requirements.txt
 	touch $@
+
+bench: $(RUNTIME) ## Measure the latency that the guard adds, against a direct call in the same run
+	cargo bench --locked --bench added_latency
+
+model: $(TRAINING) ## Train, calibrate and export the model from the corpus and DATA (under two hours on two cores)
+	$(TARGET)/venv-model/bin/python -m classifier.train --data $(DATA) --corpus $(CORPUS)
+	$(TARGET)/venv-model/bin/python -m classifier.export
+	$(TARGET)/venv-model/bin/python -m classifier.calibrate --data $(DATA) --corpus $(CORPUS)
+
+evaluate: $(RUNTIME) $(TRAINING) ## Measure the shipped model through `nonnocere check --jsonl`
+	cargo build --release --locked
+	$(TARGET)/venv-model/bin/python -m classifier.evaluate --data $(DATA) --corpus $(CORPUS)
+
+clean: ## Delete what was built
+	rm -rf $(TARGET)

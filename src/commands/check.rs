@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::guard::{Guard, Verdict};
 use crate::openai::chat::{Invalid, Request};
 use crate::openai::completion::Completion;
-use crate::policy::{Direction, Policy};
+use crate::policy::Policy;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use std::io::{BufRead, Write};
@@ -94,25 +94,22 @@ fn shown(id: Value, verdict: &Verdict, policy: &Policy, model: &str) -> Value {
         "action": verdict.action.id(),
         "principle": violation.map(|kind| kind.principle.id()),
         "type": violation.map(|kind| kind.id),
-        "scores": scores(verdict.direction, &verdict.scores),
+        "scores": scores(&verdict.scores),
         "scan": verdict.scan.id(),
         "policy": policy.to_string(),
         "model": model,
     })
 }
 
-/// Each side shows the scores that mean something there.
-fn scores(direction: Direction, scores: &Scores) -> Value {
+/// Every output of the model; a policy decides which of them count in which direction.
+fn scores(scores: &Scores) -> Value {
     let principles: Map<String, Value> =
         scores.principles().iter().map(|(principle, p)| (principle.id().to_owned(), json!(p))).collect();
-    match direction {
-        Direction::Prompt => json!({
-            "violation": scores.violation, "manipulation": scores.manipulation, "crisis": scores.crisis,
-            "refusal": null, "principles": principles,
-        }),
-        Direction::Completion => json!({
-            "violation": scores.violation, "manipulation": null, "crisis": null,
-            "refusal": scores.refusal, "principles": principles,
-        }),
-    }
+    json!({
+        "violation": scores.violation,
+        "manipulation": scores.manipulation,
+        "crisis": scores.crisis,
+        "refusal": scores.refusal,
+        "principles": principles,
+    })
 }

@@ -1,0 +1,1 @@
+"""Tests of what training and serving must agree on."""

@@ -21,7 +21,7 @@ const REQUESTS_A_ROUND: usize = 50;
 /// Prompts of 32 tokens each with the shipped tokenizer, special tokens counted.
 const PROMPTS: [&str; 4] = [
     "Which laboratory checks should be repeated every three months when an adult patient with type two diabetes takes \
-     metformin and low insulin at home?",
+     metformin and some insulin at home?",
     "My mother is eighty and takes a blood thinner for her heart; which of the common pain medicines can she use safely \
      for a sore knee now?",
     "Please summarise for a first year medical student how the kidney keeps the level of potassium in the blood stable \

@@ -66,6 +66,11 @@ def read_gz(path: Path) -> list[dict]:
         return [json.loads(line) for line in lines]
 
 
+def distinct(rows: list[dict], key: str) -> list[dict]:
+    """The first row of each text."""
+    return list({row[key].strip(): row for row in reversed(rows)}.values())[::-1]
+
+
 def read_part(corpus: Path, part: str) -> list[dict]:
     """Rows of one part of the corpus, files in the order of their names."""
     rows = []
@@ -112,10 +117,11 @@ def read_shared(data: Path) -> list[Item]:
     folder, items = data / "train", []
     for row in read_gz(folder / "benign_queries.jsonl.gz"):
         items.append(Item("prompt", "", row["text"], row["text"], "benign_queries", 0, kind=row["source"]))
-    for row in read_gz(folder / "benign_answers.jsonl.gz"):
+    # Many answers and notes are the same boilerplate: one of each, so that none is trained on and held out.
+    for row in distinct(read_gz(folder / "benign_answers.jsonl.gz"), "completion"):
         items.append(Item("completion", row["text"], row["completion"], row["text"], "benign_answers", 0, None, None, 0,
                           kind=row["source"]))
-    for row in read_gz(folder / "benign_notes.jsonl.gz"):
+    for row in distinct(read_gz(folder / "benign_notes.jsonl.gz"), "text"):
         items.append(Item("prompt", "", row["text"], row["text"], "benign_notes", 0, kind=row["source"]))
     for row in read_gz(folder / "general_harm.jsonl.gz"):
         noisy = row["source"] == "HarmfulQA"

@@ -52,8 +52,9 @@ class Leaks(unittest.TestCase):
         trained = [item for unit in mix.units(random.Random(1)) for item in unit]
         self.assertEqual({split_of(item) for item in trained if item.source.startswith(("corpus", "benign"))}, {"train"})
         texts = {item.text for item in trained} | {item.context for item in trained}
-        for item in read_items(DATA, CORPUS, "test") + read_items(DATA, CORPUS, "validation"):
-            self.assertNotIn(item.text, texts)
+        held_out = read_items(DATA, CORPUS, "test") + read_items(DATA, CORPUS, "validation")
+        self.assertGreater(len(held_out), 3000)
+        self.assertEqual(sum(item.text in texts for item in held_out), 0)
 
 
 if __name__ == "__main__":

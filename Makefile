@@ -55,9 +55,10 @@ model: $(TRAINING) ## Train, calibrate and export the model from the corpus and 
 	$(TARGET)/venv-model/bin/python -m classifier.export
 	$(TARGET)/venv-model/bin/python -m classifier.calibrate --data $(DATA) --corpus $(CORPUS)
 
-evaluate: $(RUNTIME) $(TRAINING) ## Measure the shipped model through `nonnocere check --jsonl`
+evaluate: $(RUNTIME) $(TRAINING) ## Measure the shipped model through `nonnocere check --jsonl` and through the proxy
 	cargo build --release --locked
 	$(TARGET)/venv-model/bin/python -m classifier.evaluate --data $(DATA) --corpus $(CORPUS)
+	$(TARGET)/venv-model/bin/python -m classifier.acceptance --data $(DATA)
 
 clean: ## Delete what was built
 	rm -rf $(TARGET)

@@ -92,7 +92,9 @@ def read_corpus(corpus: Path) -> list[Item]:
         tricks = int(bool(row.get("manipulation")) or (bool(violates) and row["type"].startswith("M.")))
         # Who asks how to end a life may be asking for themselves: G.2 says nothing about crisis.
         crisis = None if violates and row["type"] == "G.2" else int(row["label"] == "crisis")
-        items.append(Item("prompt", "", row["text"], row["pair"], "corpus_prompts", violates, tricks, crisis,
+        # A text without a twin: blunt or frightened, and harmless.
+        source = "plain" if row["type"] == "none" else "corpus_prompts"
+        items.append(Item("prompt", "", row["text"], row["pair"], source, violates, tricks, crisis,
                           types=places(row), kind=row["type"]))
     for row in read_part(corpus, "crisis"):
         items.append(Item("prompt", "", row["text"], row["pair"], "corpus_crisis", 0, 0,

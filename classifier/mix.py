@@ -5,13 +5,16 @@ not excuse a harmful turn, and an old turn that was declined does not spoil a ha
 """
 
 import random
+import re
 from dataclasses import replace
 
 from classifier.data import Item
 
 # How often an epoch repeats a source, or which part of it an epoch sees.
 REPEATS = {"corpus_prompts": 3.0, "corpus_crisis": 2.0, "corpus_completions": 3.0, "corpus_conversations": 3.0,
-           "benign_queries": 0.3, "benign_answers": 0.2, "benign_notes": 0.25, "harm": 0.8, "harm_noisy": 0.8}
+           "benign_queries": 0.3, "benign_answers": 0.2, "benign_notes": 0.25, "harm": 0.8, "harm_noisy": 0.8,
+           "plain": 2.0}
+PATIENT = re.compile(r"(?:Patient:|\[patient\]) ([^\n]{20,300}?)(?=\s(?:Doctor|Patient|Guest\w*):|\r?\n|$)")
 PAIRED = ("corpus_prompts", "corpus_crisis", "corpus_conversations")
 
 
@@ -41,7 +44,7 @@ class Mix:
                 units += [[item]] * whole(REPEATS[item.source], rng)
         for (source, _), twin in self.twins.items():
             units += [twin] * whole(REPEATS[source], rng)
-        return units + self.answered(rng) + self.in_conversation(rng) + self.buried(rng)
+        return units + self.answered(rng) + self.in_conversation(rng) + self.buried(rng) + self.spoken(rng)
 
     def answered(self, rng: random.Random) -> list[list[Item]]:
         """Declined requests, harmless answers to harmless and to harmful questions."""
@@ -86,6 +89,15 @@ class Mix:
             cut = rng.randrange(len(some) + 1)
             before, after = " ".join(some[:cut]), " ".join(some[cut:])
             units.append([replace(i, text=f"{before}\n{i.text}\n{after}".strip()) for i in twin])
+        return units
+
+    def spoken(self, rng: random.Random) -> list[list[Item]]:
+        """What patients say in a visit, alone: laypeople's talk that must pass. Whether it is an emergency is not known."""
+        units = []
+        for item in rng.sample(self.notes, min(len(self.notes), 400)):
+            turns = PATIENT.findall(item.text)
+            if turns:
+                units.append([replace(item, text=rng.choice(turns).strip(), source="spoken", crisis=None)])
         return units
 
     def harmless_turns(self, rng: random.Random) -> str:

@@ -67,7 +67,7 @@ impl Request {
         let body = body.as_object().ok_or(Invalid::Field { param: "body", message: "expected a JSON object" })?;
         let mut opaque = false;
         let messages = messages(body, &mut opaque)?;
-        let definitions = definitions(body, &mut opaque);
+        let definitions = definitions(body);
         let model = match body.get("model") {
             None | Some(Value::Null) => String::new(),
             Some(Value::String(model)) => model.clone(),
@@ -134,7 +134,7 @@ fn messages(body: &Map<String, Value>, opaque: &mut bool) -> Result<Vec<Message>
 }
 
 /// Texts of every field but the turns and those that name, count or choose.
-fn definitions(body: &Map<String, Value>, opaque: &mut bool) -> Vec<String> {
+fn definitions(body: &Map<String, Value>) -> Vec<String> {
     const SILENT: [&str; 12] = [
         "messages",
         "model",
@@ -150,13 +150,9 @@ fn definitions(body: &Map<String, Value>, opaque: &mut bool) -> Vec<String> {
         "modalities",
     ];
     let fields = body.iter().filter(|(key, _)| !SILENT.contains(&key.as_str()));
-    let texts = fields.flat_map(|(key, field)| {
+    let texts = fields.flat_map(|(_, field)| {
         let mut texts = Texts::default();
-        // `audio` asks for a voice here; anywhere else it holds one.
-        if key != "audio" {
-            texts.collect(field);
-        }
-        *opaque |= texts.opaque;
+        texts.collect_definition(field);
         texts.into_spoken()
     });
     // Schemas are full of one-word names; only a phrase can ask for anything.

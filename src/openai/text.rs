@@ -6,30 +6,43 @@
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Keys whose strings are identifiers or enumerations, never text.
-const CONTROL: [&str; 12] = [
+/// Keys whose strings are identifiers or enumerations, as long as they look like one.
+const CONTROL: [&str; 10] = [
     "role",
     "type",
     "id",
+    "name",
     "tool_call_id",
     "call_id",
     "object",
     "finish_reason",
-    "logprobs",
-    "content_filter_results",
     "system_fingerprint",
     "service_tier",
-    "obfuscation",
 ];
+
+/// Keys of an answer under which nothing is said that is not said elsewhere.
+const SILENT: [&str; 3] = ["logprobs", "content_filter_results", "obfuscation"];
 
 /// Keys that hold what a text model cannot judge.
 const OPAQUE: [&str; 6] = ["image_url", "input_audio", "input_image", "file", "audio", "video_url"];
 
+/// Content parts that are text and nothing else; any other part holds something that cannot be judged.
+const TEXT_PARTS: [&str; 5] = ["text", "refusal", "input_text", "output_text", "thinking"];
+
 /// A place in a message, as one key; fragments of a stream that belong together have the same place.
 pub(super) type Place = String;
 
-/// What a value holds.
-#[derive(Debug, Default)]
+/// What is walked through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A turn or a choice, whose keys are the API's.
+    Message,
+    /// A tool, a schema, an option.
+    Definition,
+}
+
+/// What a value holds. Not `Debug`: it is what people wrote.
+#[derive(Default)]
 pub(super) struct Texts {
     /// The texts by place.
     pub(super) texts: BTreeMap<Place, String>,
@@ -38,28 +51,37 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    /// Adds what `value` holds; fragments at a known place are appended to it.
-    pub(super) fn collect(&mut self, value: &Value) {
-        self.walk(value, &mut String::new());
+    /// Adds what a message holds; fragments at a known place are appended to it.
+    pub(super) fn collect(&mut self, message: &Value) {
+        self.walk(message, &mut String::new(), Kind::Message);
     }
 
-    fn walk(&mut self, value: &Value, place: &mut Place) {
+    /// Adds every string of a definition: its keys are its author's, so none of them says what its value is.
+    pub(super) fn collect_definition(&mut self, definition: &Value) {
+        self.walk(definition, &mut String::new(), Kind::Definition);
+    }
+
+    fn walk(&mut self, value: &Value, place: &mut Place, kind: Kind) {
         match value {
             Value::String(text) => self.texts.entry(place.clone()).or_default().push_str(text),
             Value::Array(items) => {
                 for (position, item) in items.iter().enumerate() {
+                    self.opaque |= kind == Kind::Message && place.ends_with("/content") && !is_text_part(item);
                     // A stream's fragments name their place in the whole array; elsewhere it is the position.
                     let index = item.get("index").and_then(Value::as_u64).unwrap_or(position as u64);
-                    self.enter(item, place, &format!("{index:06}"));
+                    self.enter(item, place, &format!("{index:06}"), kind);
                 }
+            }
+            Value::Object(entries) if kind == Kind::Definition => {
+                entries.iter().for_each(|(key, value)| self.enter(value, place, key, kind));
             }
             Value::Object(entries) => {
                 for (key, value) in entries {
                     match key.as_str() {
                         key if OPAQUE.contains(&key) && !value.is_null() => self.opaque(value, place, key),
-                        key if CONTROL.contains(&key) => {}
-                        "name" if value.as_str().is_some_and(is_identifier) => {}
-                        key => self.enter(value, place, key),
+                        key if SILENT.contains(&key) => {}
+                        key if CONTROL.contains(&key) && value.as_str().is_some_and(is_identifier) => {}
+                        key => self.enter(value, place, key, kind),
                     }
                 }
             }
@@ -67,11 +89,11 @@ impl Texts {
         }
     }
 
-    fn enter(&mut self, value: &Value, place: &mut Place, step: &str) {
+    fn enter(&mut self, value: &Value, place: &mut Place, step: &str, kind: Kind) {
         let length = place.len();
         place.push('/');
         place.push_str(step);
-        self.walk(value, place);
+        self.walk(value, place, kind);
         place.truncate(length);
     }
 
@@ -79,7 +101,7 @@ impl Texts {
     fn opaque(&mut self, value: &Value, place: &mut Place, key: &str) {
         self.opaque = true;
         if let Some(transcript) = value.get("transcript") {
-            self.enter(transcript, place, key);
+            self.enter(transcript, place, key, Kind::Message);
         }
     }
 
@@ -89,7 +111,14 @@ impl Texts {
     }
 }
 
-/// Function names are part of the API; anything longer or freer than that may carry text.
+fn is_text_part(part: &Value) -> bool {
+    match part.get("type") {
+        Some(kind) => kind.as_str().is_some_and(|kind| TEXT_PARTS.contains(&kind)),
+        None => part.is_string(),
+    }
+}
+
+/// Names and identifiers are part of the API; anything longer or freer than that may carry text.
 fn is_identifier(name: &str) -> bool {
     name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
@@ -110,6 +139,23 @@ mod tests {
         let message = json!({"role": "user", "content": "a", "new_field": {"deep": ["b"]}, "name": "bob", "id": "x"});
         assert_eq!(spoken(&message), ["a", "b"]);
         assert_eq!(spoken(&json!({"name": "do a thing"})), ["do a thing"]);
+        assert_eq!(spoken(&json!({"id": {"deep": "a b"}, "role": "c d"})), ["a b", "c d"]);
+    }
+
+    #[test]
+    fn the_keys_of_a_definition_hide_nothing() {
+        let mut texts = Texts::default();
+        texts.collect_definition(&json!({"properties": {"id": {"description": "a b"}, "file": {"type": "c d"}}}));
+        assert!(!texts.opaque);
+        assert_eq!(texts.into_spoken(), ["c d", "a b"]);
+    }
+
+    #[test]
+    fn a_content_part_of_an_unknown_type_is_opaque_and_its_strings_are_judged() {
+        let mut texts = Texts::default();
+        texts.collect(&json!({"content": [{"type": "text", "text": "a"}, {"type": "hologram", "data": "b"}]}));
+        assert!(texts.opaque);
+        assert_eq!(texts.into_spoken(), ["a", "b"]);
     }
 
     #[test]

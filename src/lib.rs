@@ -18,7 +18,8 @@
 //! 7. [`audit`] makes one record of it, without text: headers, log line and [`metrics`].
 //!
 //! Everything that keeps a request from an answer is a [`error::ProxyError`]. [`admin`] answers the operators,
-//! [`config`] reads the settings, [`demo`] stands in for an LLM that is not there yet, and [`commands`] holds what the
+//! [`config`] reads the settings, [`digest`] names models and policies by their bytes,
+//! [`demo`] stands in for an LLM that is not there yet, and [`commands`] holds what the
 //! binary can do.
 
 // What ships never panics and never prints past its outputs; tests may.
@@ -59,6 +60,8 @@ pub mod audit;
 pub mod metrics;
 
 pub mod error;
+
+pub mod digest;
 
 pub mod admin;
 

@@ -13,8 +13,7 @@ pub struct Metrics {
     requests: IntCounterVec,
     scans: IntCounterVec,
     stages: HistogramVec,
-    /// Requests being answered.
-    pub in_flight: IntGauge,
+    in_flight: IntGauge,
     queue: IntGauge,
     unavailable: IntCounterVec,
     upstream_errors: IntCounterVec,
@@ -93,6 +92,13 @@ impl Metrics {
         })
     }
 
+    /// Counts a request as being answered for as long as the result lives: until it is answered, or its client leaves.
+    #[must_use]
+    pub fn enter(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
     /// Counts one decision.
     pub fn decided(&self, verdict: &Verdict) {
         let principle = verdict.principle().map_or("none", |principle| principle.id());
@@ -135,6 +141,15 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
+    }
+}
+
+/// A request that is being answered.
+pub struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

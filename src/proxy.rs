@@ -45,7 +45,7 @@ enum Route {
 pub async fn handle(proxy: &Proxy, request: Request<Incoming>) -> Response<Body> {
     let policy = proxy.policy.snapshot();
     let mut record = Record::begin(policy.to_string(), proxy.guard.model().to_owned());
-    proxy.metrics.in_flight.inc();
+    let _in_flight = proxy.metrics.enter();
     let mut response = match answer(proxy, &policy, request, &mut record).await {
         Ok(response) => response,
         Err(error) => {
@@ -55,7 +55,6 @@ pub async fn handle(proxy: &Proxy, request: Request<Incoming>) -> Response<Body>
             response
         }
     };
-    proxy.metrics.in_flight.dec();
     response.headers_mut().extend(record.headers());
     record.log(response.status());
     response
@@ -91,7 +90,7 @@ async fn answer(
     let cleared = match decision.outcome {
         Outcome::Pass(cleared) => cleared,
         Outcome::Instead(substitute) => {
-            return Ok(response::refused(proxy.manner.answer(&asked, &record.event_id(), &substitute)));
+            return Ok(response::instead(proxy.manner, &asked, &record.event_id(), &substitute));
         }
     };
 

@@ -1,8 +1,9 @@
 //! Answers to the client. A [`Body`] is made from what the guard cleared, or from words of our own, and nothing else.
 
 use crate::error::ProxyError;
-use crate::guard::Cleared;
-use crate::openai::refusal::Answer;
+use crate::guard::{Cleared, Substitute};
+use crate::openai::chat::Asked;
+use crate::openai::refusal::{self, FinishReason, Manner, Style};
 use crate::upstream::end_to_end;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -63,9 +64,18 @@ pub fn cleared(status: StatusCode, upstream: &HeaderMap, bytes: Cleared<Bytes>) 
     response
 }
 
-/// An answer of our own in the place of the LLM's.
+/// The answer in place of the LLM's; help is always given as an answer, and ends as any answer does.
 #[must_use]
-pub fn refused(answer: Answer) -> Response<Body> {
+pub fn instead(manner: Manner, asked: &Asked, event_id: &str, substitute: &Substitute) -> Response<Body> {
+    let answer = match (substitute, manner.style) {
+        (Substitute::Help(notice), _) => refusal::answer(asked, event_id, &notice.message, FinishReason::Stop),
+        (Substitute::Refusal(notice, _), Style::SafeComplete) => {
+            refusal::answer(asked, event_id, &notice.message, manner.finish)
+        }
+        (Substitute::Refusal(notice, principle), Style::Block) => {
+            refusal::blocked(&notice.message, principle.map(|principle| principle.id()))
+        }
+    };
     let mut response = Response::new(Body::own(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
     let headers = response.headers_mut();

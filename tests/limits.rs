@@ -235,3 +235,23 @@ async fn more_requests_than_slots_are_503_at_once() {
         assert_eq!(one.await.unwrap().status, 200);
     }
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_frees_its_slot() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = RunningProxy::start(Options::new(&format!("http://{}/v1", listener.local_addr().unwrap()))).await;
+    let body = ask("hello", &json!({})).to_string();
+    let mut client = TcpStream::connect(proxy.address).await.unwrap();
+    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    client.write_all(head.as_bytes()).await.unwrap();
+    // The request has reached the upstream, which never answers.
+    let (mut upstream, _) = listener.accept().await.unwrap();
+    upstream.read_u8().await.unwrap();
+    assert!((proxy.metric("nonnocere_requests_in_flight").await - 1.0).abs() < 0.1);
+    drop(client);
+    // The proxy hangs up on the upstream, so that nobody pays for an answer that nobody reads.
+    let mut rest = Vec::new();
+    upstream.read_to_end(&mut rest).await.unwrap();
+    assert!(proxy.metric("nonnocere_requests_in_flight").await.abs() < 0.1);
+    assert_eq!(proxy.proxy.slots.available_permits(), 64);
+}

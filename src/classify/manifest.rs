@@ -1,14 +1,24 @@
 //! The manifest that travels with a model: what its outputs mean, how its inputs are composed, and its files' hashes.
 
 use super::ClassifyError;
-use super::window::Side;
+use crate::digest;
 use crate::policy::taxonomy::VIOLATION_TYPES;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// The outputs before the violation types, in their order.
 pub const HEADS: [&str; 4] = ["violation", "manipulation", "crisis", "refusal"];
+
+/// Which calibration holds for a sequence's logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A text judged alone.
+    Prompt,
+    /// A turn in its context.
+    Conversation,
+    /// An answer to its prompt.
+    Completion,
+}
 
 /// What `manifest.json` says, checked.
 #[derive(Debug, Deserialize)]
@@ -96,7 +106,7 @@ impl Manifest {
             serde_json::from_slice(json).map_err(|e| ClassifyError::Mismatch(format!("manifest.json: {e}")))?;
         let mut faults = Vec::new();
         for (file, bytes) in [("model.onnx", model), ("tokenizer.json", tokenizer)] {
-            let found = hex(&Sha256::digest(bytes));
+            let found = digest::sha256(bytes);
             match manifest.files.get(file) {
                 Some(named) if *named == found => {}
                 Some(named) => faults.push(format!("{file} has SHA-256 {found}, the manifest names {named}")),
@@ -122,12 +132,6 @@ impl Manifest {
             Side::Completion => &self.calibration.completion,
         }
     }
-}
-
-/// Lower-case hexadecimal.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 const fn bert_cls() -> i64 {

@@ -1,12 +1,12 @@
 //! The classifier that runs an ONNX graph in this process. The only file that names `ort` and `tokenizers`.
 
-use super::manifest::{HEADS, Manifest, hex};
-use super::window::{self, Sequence, Side};
+use super::manifest::{HEADS, Manifest, Side};
+use super::window::{self, Sequence};
 use super::{Classifier, ClassifyError, Input, Scores};
+use crate::digest;
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::value::Tensor;
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 use tokenizers::Tokenizer;
@@ -52,7 +52,7 @@ impl OnnxClassifier {
         tokenizer.with_padding(None);
         let session =
             session(&runtime, files.model).map_err(|e| ClassifyError::Mismatch(format!("model.onnx: {e}")))?;
-        let id = hex(&Sha256::digest(files.manifest)).chars().take(12).collect();
+        let id = digest::short(files.manifest);
         Ok(Self { session: Mutex::new(session), tokenizer, manifest, id })
     }
 

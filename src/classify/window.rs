@@ -1,7 +1,7 @@
 //! Cuts token ids into sequences that fit the model: every token of the judged text lies in at least one window.
 
 use super::Input;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, Side};
 
 /// One sequence as the model reads it.
 #[derive(Debug, PartialEq, Eq)]
@@ -10,17 +10,6 @@ pub struct Sequence {
     pub ids: Vec<i64>,
     /// 0 for the first segment, 1 for the second; as long as `ids`.
     pub types: Vec<i64>,
-}
-
-/// Which calibration holds for a sequence's logits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// A text judged alone.
-    Prompt,
-    /// A turn in its context.
-    Conversation,
-    /// An answer to its prompt.
-    Completion,
 }
 
 /// The sequences that together cover `input`, with the side that they are judged on.

@@ -150,11 +150,7 @@ fn definitions(body: &Map<String, Value>) -> Vec<String> {
         "modalities",
     ];
     let fields = body.iter().filter(|(key, _)| !SILENT.contains(&key.as_str()));
-    let texts = fields.flat_map(|(_, field)| {
-        let mut texts = Texts::default();
-        texts.collect_definition(field);
-        texts.into_spoken()
-    });
+    let texts = fields.flat_map(|(_, field)| Texts::of_definition(field).into_spoken());
     // Schemas are full of one-word names; only a phrase can ask for anything.
     texts.filter(|text| text.trim().contains(char::is_whitespace)).collect()
 }

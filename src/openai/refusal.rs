@@ -3,7 +3,6 @@
 use super::chat::Asked;
 use super::error::content_filter;
 use super::sse;
-use crate::guard::Substitute;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -47,22 +46,6 @@ pub struct Manner {
     pub finish: FinishReason,
 }
 
-impl Manner {
-    /// The answer in place of the LLM's; help is always given as an answer, and ends as any answer does.
-    #[must_use]
-    pub fn answer(self, asked: &Asked, event_id: &str, substitute: &Substitute) -> Answer {
-        match (substitute, self.style) {
-            (Substitute::Help(notice), _) => answer(asked, event_id, &notice.message, FinishReason::Stop),
-            (Substitute::Refusal(notice, _), Style::SafeComplete) => {
-                answer(asked, event_id, &notice.message, self.finish)
-            }
-            (Substitute::Refusal(notice, principle), Style::Block) => {
-                blocked(&notice.message, principle.map(|principle| principle.id()))
-            }
-        }
-    }
-}
-
 /// A body in the place of the LLM's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -78,7 +61,8 @@ const JSON: &str = "application/json";
 const EVENT_STREAM: &str = "text/event-stream";
 
 /// The answer to a refused prompt: `message` in every choice that was asked for, streamed if that was asked for.
-fn answer(asked: &Asked, event_id: &str, message: &str, finish: FinishReason) -> Answer {
+#[must_use]
+pub fn answer(asked: &Asked, event_id: &str, message: &str, finish: FinishReason) -> Answer {
     let created = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs());
     let id = format!("chatcmpl-{event_id}");
     let usage = json!({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0});
@@ -101,7 +85,8 @@ fn answer(asked: &Asked, event_id: &str, message: &str, finish: FinishReason) ->
 }
 
 /// The error body for a refused prompt.
-fn blocked(message: &str, category: Option<&str>) -> Answer {
+#[must_use]
+pub fn blocked(message: &str, category: Option<&str>) -> Answer {
     let body = content_filter(message, category).to_string();
     Answer { status: 400, content_type: JSON, body: Bytes::from(body) }
 }

@@ -33,9 +33,10 @@ const TEXT_PARTS: [&str; 5] = ["text", "refusal", "input_text", "output_text", "
 pub(super) type Place = String;
 
 /// What is walked through.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Kind {
     /// A turn or a choice, whose keys are the API's.
+    #[default]
     Message,
     /// A tool, a schema, an option.
     Definition,
@@ -48,32 +49,35 @@ pub(super) struct Texts {
     pub(super) texts: BTreeMap<Place, String>,
     /// Whether there is something that cannot be judged.
     pub(super) opaque: bool,
+    kind: Kind,
 }
 
 impl Texts {
+    /// Every string of a definition: its keys are its author's, so none of them says what its value is.
+    pub(super) fn of_definition(definition: &Value) -> Self {
+        let mut texts = Self { kind: Kind::Definition, ..Self::default() };
+        texts.collect(definition);
+        texts
+    }
+
     /// Adds what a message holds; fragments at a known place are appended to it.
     pub(super) fn collect(&mut self, message: &Value) {
-        self.walk(message, &mut String::new(), Kind::Message);
+        self.walk(message, &mut String::new());
     }
 
-    /// Adds every string of a definition: its keys are its author's, so none of them says what its value is.
-    pub(super) fn collect_definition(&mut self, definition: &Value) {
-        self.walk(definition, &mut String::new(), Kind::Definition);
-    }
-
-    fn walk(&mut self, value: &Value, place: &mut Place, kind: Kind) {
+    fn walk(&mut self, value: &Value, place: &mut Place) {
         match value {
             Value::String(text) => self.texts.entry(place.clone()).or_default().push_str(text),
             Value::Array(items) => {
                 for (position, item) in items.iter().enumerate() {
-                    self.opaque |= kind == Kind::Message && place.ends_with("/content") && !is_text_part(item);
+                    self.opaque |= self.kind == Kind::Message && place.ends_with("/content") && !is_text_part(item);
                     // A stream's fragments name their place in the whole array; elsewhere it is the position.
                     let index = item.get("index").and_then(Value::as_u64).unwrap_or(position as u64);
-                    self.enter(item, place, &format!("{index:06}"), kind);
+                    self.enter(item, place, &format!("{index:06}"));
                 }
             }
-            Value::Object(entries) if kind == Kind::Definition => {
-                entries.iter().for_each(|(key, value)| self.enter(value, place, key, kind));
+            Value::Object(entries) if self.kind == Kind::Definition => {
+                entries.iter().for_each(|(key, value)| self.enter(value, place, key));
             }
             Value::Object(entries) => {
                 for (key, value) in entries {
@@ -81,7 +85,7 @@ impl Texts {
                         key if OPAQUE.contains(&key) && !value.is_null() => self.opaque(value, place, key),
                         key if SILENT.contains(&key) => {}
                         key if CONTROL.contains(&key) && value.as_str().is_some_and(is_identifier) => {}
-                        key => self.enter(value, place, key, kind),
+                        key => self.enter(value, place, key),
                     }
                 }
             }
@@ -89,11 +93,11 @@ impl Texts {
         }
     }
 
-    fn enter(&mut self, value: &Value, place: &mut Place, step: &str, kind: Kind) {
+    fn enter(&mut self, value: &Value, place: &mut Place, step: &str) {
         let length = place.len();
         place.push('/');
         place.push_str(step);
-        self.walk(value, place, kind);
+        self.walk(value, place);
         place.truncate(length);
     }
 
@@ -101,7 +105,7 @@ impl Texts {
     fn opaque(&mut self, value: &Value, place: &mut Place, key: &str) {
         self.opaque = true;
         if let Some(transcript) = value.get("transcript") {
-            self.enter(transcript, place, key, Kind::Message);
+            self.enter(transcript, place, key);
         }
     }
 
@@ -144,8 +148,8 @@ mod tests {
 
     #[test]
     fn the_keys_of_a_definition_hide_nothing() {
-        let mut texts = Texts::default();
-        texts.collect_definition(&json!({"properties": {"id": {"description": "a b"}, "file": {"type": "c d"}}}));
+        let definition = json!({"properties": {"id": {"description": "a b"}, "file": {"type": "c d"}}});
+        let texts = Texts::of_definition(&definition);
         assert!(!texts.opaque);
         assert_eq!(texts.into_spoken(), ["c d", "a b"]);
     }

@@ -2,8 +2,7 @@
 
 use super::taxonomy::Principle;
 use super::{Direction, Effect, FailMode, OnUnavailable, Policy, Rule, Score, Unjudgeable};
-use crate::classify::manifest::hex;
-use sha2::{Digest, Sha256};
+use crate::digest;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -79,7 +78,7 @@ impl Reader<'_> {
             self.one_of(section, "unjudgeable", &[("allow", Unjudgeable::Allow), ("block", Unjudgeable::Block)]);
         let on_unavailable = self.on_unavailable(table);
         let rules = self.rules(table);
-        let hash = hex(&Sha256::digest(self.text)).chars().take(12).collect();
+        let hash = digest::short(self.text.as_bytes());
         Some(Policy { name: name?, hash, unjudgeable: unjudgeable?, on_unavailable: on_unavailable?, rules: rules? })
     }
 

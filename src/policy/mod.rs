@@ -1,6 +1,6 @@
 //! What the operator says: a [`Policy`] turns [`Scores`] into an [`Action`].
 //!
-//! [`Policy::decide`] is pure and total. [`file`] reads policies, [`reload`] keeps the live one.
+//! [`Policy::decide`] is pure and total. [`mod@file`] reads policies, [`reload`] keeps the live one.
 
 pub mod file;
 pub mod reload;

@@ -7,7 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 TARGET := target
 RUNTIME := $(TARGET)/onnxruntime/VERSION
-SDK := $(TARGET)/venv-sdk/installed
+TESTING := $(TARGET)/venv-test/installed
 TRAINING := $(TARGET)/venv-model/installed
 DATA ?= ../shared/data
 CORPUS ?= classifier/corpus
@@ -22,11 +22,14 @@ run: $(RUNTIME) ## Start the proxy; UPSTREAM=http://host:port/v1 puts it before 
 	cargo build --release --locked
 	NONNOCERE_UPSTREAM__URL="$(UPSTREAM)" $(TARGET)/release/nonnocere serve
 
-test: $(RUNTIME) $(SDK) ## Run all tests
-	cargo nextest run --locked 2>/dev/null --no-run || cargo test --locked --no-run
-	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked; else cargo test --locked --lib --bins --tests; fi
+test: $(RUNTIME) $(TESTING) ## Run all tests
+	if cargo nextest --version >/dev/null 2>&1; then \
+	    cargo nextest run --locked; \
+	else \
+	    cargo test --locked --lib --bins --tests; \
+	fi
 	cargo test --locked --doc
-	$(PYTHON) -m unittest discover -s classifier/tests -t .
+	$(TARGET)/venv-test/bin/python -m unittest discover --start-directory classifier/tests --top-level-directory .
 
 lint: ## Run the linters
 	cargo fmt --check
@@ -37,9 +40,9 @@ $(RUNTIME): deploy/fetch-onnxruntime.sh
 	PYTHON=$(PYTHON) deploy/fetch-onnxruntime.sh $(TARGET)/onnxruntime
 	touch $@
 
-$(SDK): tests/sdk/requirements.txt
-	$(PYTHON) -m venv $(TARGET)/venv-sdk
-	$(TARGET)/venv-sdk/bin/pip install --quiet --disable-pip-version-check -r tests/sdk/requirements.txt
+$(TESTING): tests/requirements.txt
+	$(PYTHON) -m venv $(TARGET)/venv-test
+	$(TARGET)/venv-test/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	touch $@
 
 $(TRAINING): classifier/requirements.txt
@@ -50,10 +53,10 @@ $(TRAINING): classifier/requirements.txt
 bench: $(RUNTIME) ## Measure the latency that the guard adds, against a direct call in the same run
 	cargo bench --locked --bench added_latency
 
-model: $(TRAINING) ## Train, calibrate and export the model from the corpus and DATA (under two hours on two cores)
+model: $(TRAINING) ## Train, calibrate and export the model from CORPUS and DATA (under two hours on two cores)
 	$(TARGET)/venv-model/bin/python -m classifier.train --data $(DATA) --corpus $(CORPUS)
-	$(TARGET)/venv-model/bin/python -m classifier.export
 	$(TARGET)/venv-model/bin/python -m classifier.calibrate --data $(DATA) --corpus $(CORPUS)
+	$(TARGET)/venv-model/bin/python -m classifier.export --data $(DATA) --corpus $(CORPUS)
 
 evaluate: $(RUNTIME) $(TRAINING) ## Measure the shipped model through `nonnocere check --jsonl` and through the proxy
 	cargo build --release --locked

@@ -24,7 +24,7 @@ fn script(asked: &Asked) -> Response<bytes::Bytes> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_openai_python_sdk_understands_every_answer() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join("target/venv-sdk/bin/python");
+    let python = root.join("target/venv-test/bin/python");
     assert!(python.is_file(), "the SDK is not installed; `make test` does it (it needs a Python package index)");
     let upstream = ScriptedUpstream::start(script).await;
     let proxy = RunningProxy::before(&upstream).await;

@@ -15,8 +15,8 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 const MODEL: &str = "nonnocere-demo";
-const ANSWER: &str = "This is nonnocere's embedded demo, not a medical model: your message was checked and let through, \
-                      and a real model would answer it here. Set upstream.url to put one behind the guard.";
+const ANSWER: &str = "This is the embedded demo of nonnocere, not a medical model, so I cannot advise you. Please ask a doctor, \
+                      or set upstream.url to a medical model.";
 
 /// Starts the demo on a free port of the loopback; gives its address.
 ///

@@ -47,6 +47,8 @@ pub mod openai;
 
 pub mod guard;
 
+pub mod detect;
+
 pub mod classify;
 
 pub mod policy;

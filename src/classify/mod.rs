@@ -1,11 +1,13 @@
 //! Classification: texts in, calibrated [`Scores`] out.
 //!
 //! [`Classifier`] is the one seam of the crate behind a `dyn`: synchronous and without a runtime, so that a model can be
-//! an ONNX graph in this process ([`onnx`]), or anything else. [`pool`] is the bridge from async code.
+//! an ONNX graph in this process ([`onnx`]), or anything else. [`pool`] is the bridge from async code, and [`reading`] has
+//! every text judged by what it says behind its characters.
 
 pub mod manifest;
 pub mod onnx;
 pub mod pool;
+pub mod reading;
 pub mod window;
 
 use crate::policy::taxonomy::{Principle, VIOLATION_TYPES, ViolationType};

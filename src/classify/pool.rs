@@ -1,6 +1,7 @@
 //! The bridge from async code to the classifiers: one bounded queue, one thread a classifier.
 
-use super::{Classifier, ClassifyError, Input, Scores};
+use super::reading::{self, Judged};
+use super::{Classifier, ClassifyError, Input};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ pub struct Pool {
 struct Job {
     inputs: Vec<Input>,
     until: Instant,
-    reply: oneshot::Sender<Result<Vec<Scores>, Unavailable>>,
+    reply: oneshot::Sender<Result<Vec<Judged>, Unavailable>>,
 }
 
 /// Why there is no verdict.
@@ -59,7 +60,7 @@ impl Pool {
     ///
     /// # Errors
     /// [`Unavailable`]: at once when the queue is full, and after the deadline at the latest.
-    pub async fn score(&self, inputs: Vec<Input>) -> Result<Vec<Scores>, Unavailable> {
+    pub async fn judge(&self, inputs: Vec<Input>) -> Result<Vec<Judged>, Unavailable> {
         if inputs.is_empty() {
             return Ok(Vec::new());
         }
@@ -70,7 +71,7 @@ impl Pool {
             mpsc::error::TrySendError::Closed(_) => Unavailable::Failed("the workers have stopped".to_owned()),
         })?;
         match tokio::time::timeout(self.deadline, verdict).await {
-            Ok(Ok(scores)) => scores,
+            Ok(Ok(judged)) => judged,
             Ok(Err(_)) => Err(Unavailable::Failed("the worker dropped the job".to_owned())),
             Err(_) => Err(Unavailable::Deadline),
         }
@@ -98,14 +99,13 @@ fn work(classifier: &dyn Classifier, waiting: &Mutex<mpsc::Receiver<Job>>) {
         if job.reply.is_closed() || job.until <= Instant::now() {
             continue;
         }
-        let scored = catch_unwind(AssertUnwindSafe(|| classifier.score(&job.inputs)));
-        let scored = match scored {
-            Ok(Ok(scores)) if scores.len() == job.inputs.len() => Ok(scores),
-            Ok(Ok(_)) => Err(Unavailable::Failed("the classifier left an input out".to_owned())),
+        let judged = catch_unwind(AssertUnwindSafe(|| reading::judge(classifier, &job.inputs)));
+        let judged = match judged {
+            Ok(Ok(judged)) => Ok(judged),
             Ok(Err(e)) => Err(Unavailable::Failed(e.to_string())),
             Err(_) => Err(Unavailable::Failed("the classifier panicked".to_owned())),
         };
         // A receiver that is gone wants no verdict.
-        drop(job.reply.send(scored));
+        drop(job.reply.send(judged));
     }
 }

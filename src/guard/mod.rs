@@ -8,6 +8,7 @@ pub use cleared::Cleared;
 pub use verdict::{Scan, Verdict};
 
 use crate::classify::pool::{Pool, Unavailable};
+use crate::classify::reading::Judged;
 use crate::classify::{Input, Scores};
 use crate::openai::chat::Request;
 use crate::openai::completion::Completion;
@@ -88,16 +89,17 @@ impl Guard {
         }
         let exhibits = conversation::exhibits(&request);
         let inputs = exhibits.iter().map(|exhibit| exhibit.input.clone()).collect();
-        let scores = match self.pool.score(inputs).await {
-            Ok(scores) => scores,
+        let judged = match self.pool.judge(inputs).await {
+            Ok(judged) => judged,
             Err(why) => {
                 let verdict = pass_unjudged(policy, Direction::Prompt, why)?;
                 return Ok(Decision { outcome: Outcome::Pass(Cleared::new(request)), verdict });
             }
         };
-        let scan = if request.opaque { Scan::Partial } else { Scan::Full };
+        let partial = request.opaque || judged.iter().any(|judged| judged.partial);
+        let scan = if partial { Scan::Partial } else { Scan::Full };
         let mut verdict = Verdict::nothing(Direction::Prompt, scan);
-        for (Exhibit { standing, .. }, mut scores) in exhibits.into_iter().zip(scores) {
+        for (Exhibit { standing, .. }, Judged { mut scores, .. }) in exhibits.into_iter().zip(judged) {
             if standing != Standing::Asked {
                 scores.crisis = 0.0;
             }
@@ -132,18 +134,19 @@ impl Guard {
         }
         let answer = |text: &String| Input::Completion { prompt: question.to_owned(), completion: text.clone() };
         let inputs = completion.choices.values().flatten().map(answer).collect();
-        let scores = match self.pool.score(inputs).await {
-            Ok(scores) => scores,
+        let judged = match self.pool.judge(inputs).await {
+            Ok(judged) => judged,
             Err(why) => {
                 let verdict = pass_unjudged(policy, Direction::Completion, why)?;
                 return Ok(Decision { outcome: Cleared::new(completion.into_bytes()), verdict });
             }
         };
-        let scan = if completion.opaque { Scan::Partial } else { Scan::Full };
+        let partial = completion.opaque || judged.iter().any(|judged| judged.partial);
+        let scan = if partial { Scan::Partial } else { Scan::Full };
         let mut verdict = Verdict::nothing(Direction::Completion, scan);
         let mut refused: BTreeMap<u64, Notice> = BTreeMap::new();
         let indices = completion.choices.iter().flat_map(|(index, texts)| texts.iter().map(|_| *index));
-        for (index, scores) in indices.zip(scores) {
+        for (index, Judged { scores, .. }) in indices.zip(judged) {
             let action = policy.decide(Direction::Completion, Evidence { scores: &scores });
             if let Action::Block(notice) | Action::Escalate(notice) = &action {
                 refused.entry(index).or_insert_with(|| notice.clone());
@@ -171,8 +174,8 @@ impl Guard {
 
     /// Whether the completion in `exchange` declined what was asked; what cannot be judged did not.
     async fn declined(&self, exchange: Input) -> bool {
-        let scores = self.pool.score(vec![exchange]).await.unwrap_or_default();
-        scores.iter().any(|scores| scores.refusal >= DECLINED)
+        let judged = self.pool.judge(vec![exchange]).await.unwrap_or_default();
+        judged.iter().any(|judged| judged.scores.refusal >= DECLINED)
     }
 }
 

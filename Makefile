@@ -31,10 +31,11 @@ test: $(RUNTIME) $(TESTING) ## Run all tests
 	cargo test --locked --doc
 	$(TARGET)/venv-test/bin/python -m unittest discover --start-directory classifier/tests --top-level-directory .
 
-lint: ## Run the linters
+lint: $(TESTING) ## Run the linters, of the corpus too
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	$(TARGET)/venv-test/bin/python -m classifier.lint_corpus --corpus $(CORPUS) --data $(DATA)
 
 $(RUNTIME): deploy/fetch-onnxruntime.sh
 	PYTHON=$(PYTHON) deploy/fetch-onnxruntime.sh $(TARGET)/onnxruntime

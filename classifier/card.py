@@ -17,14 +17,13 @@ class Line:
 USE = """It judges requests to and answers of a clinical chatbot against the nine AMA Principles of Medical Ethics. It is made for
 English text. It is one signal that a policy decides on, not a decision, and no medical device."""
 
-LIMITS = """- Near twins (a request and a legitimate one in nearly the same words) are the hard part; the table says how hard. At the
-  suggested thresholds, some legitimate questions about wrongdoing are stopped, and some politely worded violations pass.
-- Thresholds are suggestions chosen on validation (10% of the benign queries and of the corpus): of those that stop at most 0.3% of
-  benign validation texts, the one that separates near twins best. MedSafetyBench was used for neither weights nor thresholds.
-- Figures on our corpus come from the writers of its training part; other writers' texts will be harder.
-- Benign figures are on exam, research and encyclopedic questions. Blunt or frightened messages of laypeople are rarer in the data.
-- The principle is for reports; the labels behind it are one writer's choice.
-- Other languages, images and encodings are not seen by this model."""
+LIMITS = """- Near twins (a request and a legitimate one in nearly the same words) are the hard part; the table says how hard. Some
+  legitimate questions about wrongdoing are stopped, and some politely worded violations pass.
+- Thresholds were chosen on validation (10% of the benign queries and of the corpus) and never on MedSafetyBench.
+- The corpus was written by few writers, and its test part by the same ones: other writers' texts will be harder.
+- Benign data are exam, research and encyclopedic questions, and messages of laypeople that we wrote ourselves.
+- The principle is for reports; the labels behind it are its writers' choice.
+- English only. What is encoded is decoded before the model; images and other languages are not judged by it."""
 
 
 def write_card(folder: Path, manifest: dict, lines: list[Line]) -> None:
@@ -43,12 +42,17 @@ A {manifest['base']} encoder (6 layers, 384 wide), fine-tuned, with int8 weights
 
 ## Figures
 
-Of the int8 file above, on texts that no weight and no threshold saw. Intervals are 95%: bootstrap by pair for AUC, Wilson for
-rates. Suggested thresholds: {limits}. "Stopped" means over the violation threshold or, on prompts, the crisis threshold.
+Of the int8 file above inside the program (`nonnocere check --jsonl`) with the default policy, on texts that no weight and no
+threshold saw. Intervals are 95%: bootstrap by pair for AUC and recall at a budget, Wilson for rates. "Stopped" means refused or
+given help instead of an answer. Thresholds that validation suggests: {limits}.
 
 | what | items | figure | aim |
 |---|---|---|---|
 {rows}
+
+![Reliability diagram](reliability.svg)
+
+How often texts of each probability do violate, of the corpus's test split and held-out benign texts; larger dots are more texts.
 
 ## Limits
 

@@ -20,12 +20,24 @@ HARM = re.compile(
 )
 
 
+# What the program decodes before the model sees it: long runs, numbers of characters, escapes.
+ENCODED = re.compile(
+    r"[A-Za-z0-9+/=_-]{24,}|(?:\b(?:0x)?[0-9a-fA-F]{2}\b[ ,:]*){8,}|(?:[01]{8} ){4}|(?:%[0-9a-fA-F]{2}.*){3}|(?:&#.*){3}|(?:\\[ux][0-9a-f]{2}.*){3}"
+)
+COMMON = re.compile(r"\b(?:the|a|an|of|to|and|in|is|for|my|me|you|that|with|it|can|what|how|this|do|as|on|i|be|at|so|or|no|not|we)\b", re.I)
+
+# Types that no training and no threshold sees, so that how well unseen kinds of harm are caught is a number.
+LEFT_OUT = ("I.6", "II.5", "IV.4", "VI.3", "VII.3", "IX.2")
+
+
 @dataclass(frozen=True)
 class Item:
     """One text to judge, with its labels: 0 or 1, or None where the source does not say.
 
-    `types` are the places in TYPES that may be the right one: empty for none or unknown, several where only the
-    principle is known. `pair` names what is split together; `source` says where it comes from.
+    `type` is the corpus's word for what a row and its twin are about; `turns` are the roles and texts of a conversation,
+    of which `context` is the rendered earlier part. `types` are the places in TYPES that may be the right one: empty for
+    none or unknown, several where only the principle is known. `pair` names what is split together; `source` says where it
+    comes from.
     """
 
     side: str
@@ -40,6 +52,10 @@ class Item:
     types: tuple[int, ...] = ()
     weight: float = 1.0
     kind: str = ""
+    type: str = ""
+    audience: str = ""
+    register: str = ""
+    turns: tuple[tuple[str, str], ...] = ()
 
 
 def share(key: str) -> float:
@@ -50,9 +66,11 @@ def share(key: str) -> float:
 def split_of(item: Item) -> str:
     """`test` (held out, never used), `validation` (thresholds) or `train`.
 
-    Of our corpus and of general harm 15% and 10%; of the benign sources 20% and 10%. A benign question and its answer
-    hash alike, so that no answer to a held-out question is trained on.
+    Of our corpus and of general harm 15% and 10%, and the types that are left out; of the benign sources 20% and 10%. A
+    benign question and its answer hash alike, so that no answer to a held-out question is trained on.
     """
+    if item.type in LEFT_OUT:
+        return "test"
     place = share(item.pair)
     held_out = 0.20 if item.source.startswith("benign_") else 0.15
     if place < held_out:
@@ -95,7 +113,8 @@ def read_corpus(corpus: Path) -> list[Item]:
         # A text without a twin: blunt or frightened, and harmless.
         source = "plain" if row["type"] == "none" else "corpus_prompts"
         items.append(Item("prompt", "", row["text"], row["pair"], source, violates, tricks, crisis,
-                          types=places(row), kind=row["type"]))
+                          types=places(row), kind=row["type"], type=row["type"], audience=row.get("audience", ""),
+                          register=row.get("register", "")))
     for row in read_part(corpus, "crisis"):
         items.append(Item("prompt", "", row["text"], row["pair"], "corpus_crisis", 0, 0,
                           int(row["label"] == "crisis"), kind=row.get("kind", "")))
@@ -103,14 +122,15 @@ def read_corpus(corpus: Path) -> list[Item]:
         asked = next(m["content"] for m in reversed(row["messages"]) if m["role"] == "user")
         items.append(Item("completion", asked, row["completion"], row.get("group") or row["pair"], "corpus_completions",
                           int(row["label"] == "violation"), None, None, int(row["kind"] in ("refuse", "redirect")),
-                          types=places(row), kind=row["kind"]))
+                          types=places(row), kind=row["kind"], type=row["type"]))
     for row in read_part(corpus, "conversations"):
         *earlier, last = row["messages"]
         violates = int(row["label"] == "violation")
         tricks = int(bool(row.get("manipulation"))) if not violates or row["type"] not in ("M.1", "M.2", "M.3") else 1
         items.append(Item("conversation", render(earlier), last["content"], row.get("pair") or row["group"],
                           "corpus_conversations", violates, tricks if row["type"][0] != "M" else None,
-                          int(row["label"] == "crisis"), types=places(row), kind=row["type"]))
+                          int(row["label"] == "crisis"), types=places(row), kind=row["type"], type=row["type"],
+                          turns=tuple((m["role"], m["content"]) for m in row["messages"])))
     return items
 
 
@@ -135,9 +155,18 @@ def read_shared(data: Path) -> list[Item]:
     return items
 
 
+def is_encoded(text: str) -> bool:
+    """Whether a reader must decode it first: it has an encoded run, other letters, or hardly a common word."""
+    foreign = sum(ord(letter) > 0x24F and letter.isalpha() for letter in text)
+    words = len(text.split())
+    return bool(ENCODED.search(text)) or foreign * 20 > len(text) or (words >= 6 and len(COMMON.findall(text)) * 10 < words)
+
+
 def read_items(data: Path, corpus: Path, split: str) -> list[Item]:
-    """All items of one split."""
-    return [item for item in read_corpus(corpus) + read_shared(data) if split_of(item) == split]
+    """All items of one split; of encoded twins, whose sides the model cannot tell apart, only those to be tested."""
+    items = [item for item in read_corpus(corpus) + read_shared(data) if split_of(item) == split]
+    unreadable = {item.pair for item in items if item.type == "M.4" and is_encoded(item.text)}
+    return [item for item in items if split == "test" or item.pair not in unreadable]
 
 
 def read_medsafetybench(data: Path) -> list[dict]:

@@ -17,6 +17,14 @@ def auc(scores: np.ndarray, labels: np.ndarray) -> float:
     return float((below + upto).mean() / 2 / len(good))
 
 
+def recall_at(scores: np.ndarray, labels: np.ndarray, budget: float) -> float:
+    """The share of positives above the score that `budget` of the negatives are above; NaN without both."""
+    good, bad = scores[labels == 0], scores[labels == 1]
+    if not len(good) or not len(bad):
+        return float("nan")
+    return float((bad > np.quantile(good, 1.0 - budget)).mean())
+
+
 def interval(groups: list[str], figure: Callable[[np.ndarray], float], seed: int = 7) -> tuple[float, float, float]:
     """`figure` of all rows, and the 2.5th and 97.5th percentile of it over draws of whole groups with replacement.
 

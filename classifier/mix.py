@@ -7,15 +7,16 @@ not excuse a harmful turn, and an old turn that was declined does not spoil a ha
 import random
 import re
 from dataclasses import replace
+from itertools import zip_longest
 
 from classifier.data import Item
 
 # How often an epoch repeats a source, or which part of it an epoch sees.
-REPEATS = {"corpus_prompts": 3.0, "corpus_crisis": 2.0, "corpus_completions": 3.0, "corpus_conversations": 3.0,
-           "benign_queries": 0.3, "benign_answers": 0.2, "benign_notes": 0.25, "harm": 0.8, "harm_noisy": 0.8,
-           "plain": 2.0}
+REPEATS = {"corpus_prompts": 1.0, "corpus_crisis": 1.0, "corpus_completions": 1.0, "corpus_conversations": 1.0,
+           "benign_queries": 0.3, "benign_answers": 0.15, "benign_notes": 0.15, "harm": 0.7, "harm_noisy": 0.5,
+           "plain": 1.0}
 PATIENT = re.compile(r"(?:Patient:|\[patient\]) ([^\n]{20,300}?)(?=\s(?:Doctor|Patient|Guest\w*):|\r?\n|$)")
-PAIRED = ("corpus_prompts", "corpus_crisis", "corpus_conversations")
+PAIRED = ("corpus_prompts", "corpus_crisis", "corpus_conversations", "corpus_completions")
 
 
 class Mix:
@@ -43,7 +44,7 @@ class Mix:
             if item.source not in PAIRED:
                 units += [[item]] * whole(REPEATS[item.source], rng)
         for (source, _), twin in self.twins.items():
-            units += [twin] * whole(REPEATS[source], rng)
+            units += [alternating(twin) if source == "corpus_completions" else twin] * whole(REPEATS[source], rng)
         return units + self.answered(rng) + self.in_conversation(rng) + self.buried(rng) + self.spoken(rng)
 
     def answered(self, rng: random.Random) -> list[list[Item]]:
@@ -65,8 +66,8 @@ class Mix:
     def in_conversation(self, rng: random.Random) -> list[list[Item]]:
         """Turns after harmless and after declined turns; both sides of a twin get the same history."""
         units = []
-        pairs = [twin for (source, _), twin in self.twins.items() if source != "corpus_conversations"]
-        for twin in rng.sample(pairs, min(len(pairs), 400)):
+        pairs = [twin for (source, _), twin in self.twins.items() if source in ("corpus_prompts", "corpus_crisis")]
+        for twin in rng.sample(pairs, min(len(pairs), 300)):
             earlier = self.harmless_turns(rng)
             if rng.random() < 0.35:
                 earlier = self.declined_turns(rng)
@@ -109,6 +110,12 @@ class Mix:
         """A harmful request and its refusal, sometimes after a harmless turn."""
         before = self.harmless_turns(rng) if rng.random() < 0.3 else ""
         return f"{before}user: {rng.choice(self.harmful).text}\nassistant: {rng.choice(self.refusals)}\n"
+
+
+def alternating(answers: list[Item]) -> list[Item]:
+    """Answers to one prompt in an order in which violating and safe ones are neighbours, as far as they go."""
+    bad, good = [i for i in answers if i.violation], [i for i in answers if not i.violation]
+    return [item for two in zip_longest(bad, good) for item in two if item]
 
 
 def completion(asked: Item, answer: str, source: str, refusal: int) -> Item:

@@ -51,8 +51,8 @@ $(TRAINING): classifier/requirements.txt
 	$(TARGET)/venv-model/bin/pip install --quiet --disable-pip-version-check -r classifier/requirements.txt
 	touch $@
 
-bench: $(RUNTIME) ## Measure the latency that the guard adds, against a direct call in the same run
-	cargo bench --locked --bench added_latency
+bench: $(RUNTIME) ## Measure the latency that the guard adds, against a direct call in the same run, and reading a text
+	cargo bench --locked --bench added_latency --bench readings
 
 model: $(TRAINING) ## Train, calibrate and export the model from CORPUS and DATA (under two hours on two cores)
 	$(TARGET)/venv-model/bin/python -m classifier.train --data $(DATA) --corpus $(CORPUS)

@@ -108,8 +108,9 @@ def read_corpus(corpus: Path) -> list[Item]:
     for row in read_part(corpus, "prompts"):
         violates = int(row["label"] == "violation")
         tricks = int(bool(row.get("manipulation")) or (bool(violates) and row["type"].startswith("M.")))
-        # Who asks how to end a life may be asking for themselves: G.2 says nothing about crisis.
-        crisis = None if violates and row["type"] == "G.2" else int(row["label"] == "crisis")
+        # Who asks how to end a life may be asking for themselves: unless it is said, G.2 tells nothing about crisis.
+        unknown = violates and row["type"] == "G.2" and "crisis" not in row
+        crisis = None if unknown else int(row.get("crisis", False))
         # A text without a twin: blunt or frightened, and harmless.
         source = "plain" if row["type"] == "none" else "corpus_prompts"
         items.append(Item("prompt", "", row["text"], row["pair"], source, violates, tricks, crisis,

@@ -67,14 +67,14 @@ class Mix:
         """Turns after harmless and after declined turns; both sides of a twin get the same history."""
         units = []
         pairs = [twin for (source, _), twin in self.twins.items() if source in ("corpus_prompts", "corpus_crisis")]
-        for twin in rng.sample(pairs, min(len(pairs), 300)):
+        for twin in rng.sample(pairs, min(len(pairs), 220)):
             earlier = self.harmless_turns(rng)
             if rng.random() < 0.35:
                 earlier = self.declined_turns(rng)
             units.append([replace(i, side="conversation", context=earlier) for i in twin])
         for item in rng.sample(self.harmful, min(len(self.harmful), 150)):
             units.append([replace(item, side="conversation", context=self.harmless_turns(rng), source="after_benign")])
-        for item in rng.sample(self.queries, min(len(self.queries), 500)):
+        for item in rng.sample(self.queries, min(len(self.queries), 350)):
             earlier = self.declined_turns(rng) if rng.random() < 0.5 else self.harmless_turns(rng)
             units.append([replace(item, side="conversation", context=earlier)])
         return units
@@ -82,11 +82,13 @@ class Mix:
     def buried(self, rng: random.Random) -> list[list[Item]]:
         """Twins in the middle of a clinical note: a long harmless text hides nothing and condemns nothing."""
         units = []
-        pairs = [twin for (source, _), twin in self.twins.items() if source == "corpus_prompts"]
-        for twin in rng.sample(pairs, min(len(pairs), 150)):
+        # All of it must fit into one window, or the label would be that of another part of the text.
+        short = lambda twin: all(len(item.text) < 160 for item in twin)
+        pairs = [twin for (source, _), twin in self.twins.items() if source == "corpus_prompts" and short(twin)]
+        for twin in rng.sample(pairs, min(len(pairs), 250)):
             words = rng.choice(self.notes).text.split()
             start = rng.randrange(max(1, len(words) - 40))
-            some = words[start : start + rng.randrange(8, 45)]
+            some = words[start : start + rng.randrange(8, 52)]
             cut = rng.randrange(len(some) + 1)
             before, after = " ".join(some[:cut]), " ".join(some[cut:])
             units.append([replace(i, text=f"{before}\n{i.text}\n{after}".strip()) for i in twin])

@@ -42,7 +42,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--corpus", type=Path, default=Path("classifier/corpus"))
     parser.add_argument("--out", type=Path, default=Path("target/model"))
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--start", type=Path, help="weights to go on from, of an earlier state of the corpus")
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--steps", type=int, default=0, help="stop after so many steps (0: no limit)")
     parser.add_argument("--rate", type=float, default=6e-5)
     parser.add_argument("--head-rate", type=float, default=4e-4)
@@ -61,6 +62,8 @@ def main() -> None:
     mix = Mix(read_items(options.data, options.corpus, "train"))
     tokenizer = plain_tokenizer(base_folder() / "tokenizer.json")
     network = Network(options.dropout).train().to(device)
+    if options.start:
+        network.load_state_dict(torch.load(options.start, map_location=device, weights_only=True))
     network.encoder.embeddings.word_embeddings.weight.requires_grad_(False)
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGE)

@@ -9,8 +9,9 @@
 //! 2. [`proxy::handle`] is the page that names all that follows. It takes one snapshot of the policy, finds the route,
 //!    and has the body read by [`receive`].
 //! 3. [`openai::chat`] derives from the bytes the texts that the LLM will read.
-//! 4. [`guard`] judges them: which texts, in which context; a [`classify::Classifier`] gives [`classify::Scores`], and
-//!    [`policy::Policy::decide`] turns them into a [`policy::Action`].
+//! 4. [`guard`] judges them: which texts, in which context. [`detect`] reads what they say behind their characters, a
+//!    [`classify::Classifier`] gives [`classify::Scores`], and [`policy::Policy::decide`] turns them into a
+//!    [`policy::Action`].
 //! 5. What is refused is answered by [`openai::refusal`] in a shape that SDKs accept. What passes is
 //!    [`guard::Cleared`], and nothing else can be sent by [`upstream`].
 //! 6. [`openai::completion`] finds the texts of each choice in the answer, whole or streamed; the guard judges them as

@@ -67,7 +67,9 @@ const PLAIN: usize = 4;
 /// The text with digits and signs read as the letters that they stand for, if it is spelled so: some words plainly are,
 /// or many short ones seem to be.
 pub(super) fn unleet(text: &str) -> Option<String> {
-    let words: Vec<&str> = text.split(' ').collect();
+    // A word with the space behind it, so that the spaces stay as they are.
+    let pieces: Vec<&str> = text.split_inclusive(char::is_whitespace).collect();
+    let words: Vec<&str> = pieces.iter().map(|piece| piece.trim_end()).collect();
     let is_mixed = |word: &str| word.chars().any(char::is_alphabetic) && word.chars().any(|c| letter(c).is_some());
     let spelled = |fewest: usize| words.iter().filter(|word| is_leet(word, fewest)).count();
     let telling =
@@ -77,11 +79,14 @@ pub(super) fn unleet(text: &str) -> Option<String> {
     if plainly < 2 && !telling && !often {
         return None;
     }
-    let read = |word: &&str| {
+    let read = |(word, piece): (&&str, &&str)| {
+        let space = piece.get(word.len()..).unwrap_or_default();
         let lone = often && word.trim_matches(|c: char| ".,;:?".contains(c)).chars().count() == 1;
-        if is_leet(word, PLAIN) || lone || (often && is_mixed(word)) { respell(word) } else { (*word).to_owned() }
+        let spelled = is_leet(word, PLAIN) || lone || (often && is_mixed(word));
+        let word = if spelled { respell(word) } else { (*word).to_owned() };
+        word + space
     };
-    Some(words.iter().map(read).collect::<Vec<_>>().join(" "))
+    Some(words.iter().zip(&pieces).map(read).collect())
 }
 
 /// Whether digits or signs stand amid the letters of a word of at least `fewest`, and all of it can be read as letters. Units (`5mg`) and
@@ -156,7 +161,7 @@ mod tests {
     fn digits_for_letters_are_read_as_letters() {
         assert_eq!(unleet("b4ckd4t3 th3 c0n53nt n0t3").as_deref(), Some("backdate the consent note"));
         assert_eq!(unleet("how do 1 k!ll h1m w1th 1n5ulin").as_deref(), Some("how do i kill him with insulin"));
-        assert_eq!(unleet("h3lp m3 ki11 h1m").as_deref(), Some("help me kill him"));
+        assert_eq!(unleet("h3lp m3\nki11  h1m").as_deref(), Some("help me\nkill  him"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::policy::{Action, Direction};
 pub enum Scan {
     /// All of it.
     Full,
-    /// Its texts, but not its images, audio or files.
+    /// Its texts, but not its images, audio, files or encoded data.
     Partial,
     /// Nothing.
     None,

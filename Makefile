@@ -55,7 +55,7 @@ bench: $(RUNTIME) ## Measure the latency that the guard adds, against a direct c
 	cargo bench --locked --bench added_latency --bench readings
 
 model: $(TRAINING) ## Train, calibrate and export the model from CORPUS and DATA (under two hours on two cores)
-	$(TARGET)/venv-model/bin/python -m classifier.train --data $(DATA) --corpus $(CORPUS)
+	$(TARGET)/venv-model/bin/python -m classifier.train --data $(DATA) --corpus $(CORPUS) --minutes 100
 	$(TARGET)/venv-model/bin/python -m classifier.calibrate --data $(DATA) --corpus $(CORPUS)
 	$(TARGET)/venv-model/bin/python -m classifier.export --data $(DATA) --corpus $(CORPUS)
 

@@ -7,9 +7,9 @@ from classifier.data import Item
 from classifier.labels import HEADS
 
 SMOOTHING = 0.02
-MARGIN = 2.0
+MARGIN = 3.0
 SHARE = {"violation": 1.0, "manipulation": 0.5, "crisis": 0.7, "refusal": 0.4}
-TYPE_SHARE, TWIN_SHARE = 0.25, 0.5
+TYPE_SHARE, TWIN_SHARE = 0.15, 0.7
 
 
 def loss_of(logits: torch.Tensor, items: list[Item]) -> torch.Tensor:

@@ -12,8 +12,8 @@ from itertools import zip_longest
 from classifier.data import Item
 
 # How often an epoch repeats a source, or which part of it an epoch sees.
-REPEATS = {"corpus_prompts": 1.0, "corpus_crisis": 1.0, "corpus_completions": 1.0, "corpus_conversations": 1.0,
-           "benign_queries": 0.3, "benign_answers": 0.15, "benign_notes": 0.15, "harm": 0.7, "harm_noisy": 0.5,
+REPEATS = {"corpus_prompts": 1.0, "corpus_crisis": 1.0, "corpus_completions": 0.6, "corpus_conversations": 1.0,
+           "benign_queries": 0.2, "benign_answers": 0.08, "benign_notes": 0.08, "harm": 0.5, "harm_noisy": 0.3,
            "plain": 1.0}
 PATIENT = re.compile(r"(?:Patient:|\[patient\]) ([^\n]{20,300}?)(?=\s(?:Doctor|Patient|Guest\w*):|\r?\n|$)")
 PAIRED = ("corpus_prompts", "corpus_crisis", "corpus_conversations", "corpus_completions")
@@ -49,12 +49,12 @@ class Mix:
 
     def answered(self, rng: random.Random) -> list[list[Item]]:
         """Declined requests, harmless answers to harmless and to harmful questions."""
-        asked = rng.sample(self.harmful, min(len(self.harmful), 500)) + rng.sample(self.safe, min(len(self.safe), 60))
+        asked = rng.sample(self.harmful, min(len(self.harmful), 250)) + rng.sample(self.safe, min(len(self.safe), 50))
         made = [completion(i, rng.choice(self.refusals), "declined", 1) for i in asked]
-        for item in rng.sample(self.harmful, min(len(self.harmful), 120)):
+        for item in rng.sample(self.harmful, min(len(self.harmful), 60)):
             made.append(completion(item, rng.choice(self.answers).text, "unrelated", 0))
         violating = [i for i in self.completions if i.violation]
-        for item in rng.sample(violating, min(len(violating), 200)):
+        for item in rng.sample(violating, min(len(violating), 80)):
             # The same bad answer as if nobody had asked for it: the answer decides.
             query = rng.choice(self.queries)
             made.append(replace(item, context=query.text, source="unasked"))
@@ -67,14 +67,14 @@ class Mix:
         """Turns after harmless and after declined turns; both sides of a twin get the same history."""
         units = []
         pairs = [twin for (source, _), twin in self.twins.items() if source in ("corpus_prompts", "corpus_crisis")]
-        for twin in rng.sample(pairs, min(len(pairs), 220)):
+        for twin in rng.sample(pairs, min(len(pairs), 120)):
             earlier = self.harmless_turns(rng)
             if rng.random() < 0.35:
                 earlier = self.declined_turns(rng)
             units.append([replace(i, side="conversation", context=earlier) for i in twin])
-        for item in rng.sample(self.harmful, min(len(self.harmful), 150)):
+        for item in rng.sample(self.harmful, min(len(self.harmful), 80)):
             units.append([replace(item, side="conversation", context=self.harmless_turns(rng), source="after_benign")])
-        for item in rng.sample(self.queries, min(len(self.queries), 350)):
+        for item in rng.sample(self.queries, min(len(self.queries), 180)):
             earlier = self.declined_turns(rng) if rng.random() < 0.5 else self.harmless_turns(rng)
             units.append([replace(item, side="conversation", context=earlier)])
         return units
@@ -85,7 +85,7 @@ class Mix:
         # All of it must fit into one window, or the label would be that of another part of the text.
         short = lambda twin: all(len(item.text) < 160 for item in twin)
         pairs = [twin for (source, _), twin in self.twins.items() if source == "corpus_prompts" and short(twin)]
-        for twin in rng.sample(pairs, min(len(pairs), 250)):
+        for twin in rng.sample(pairs, min(len(pairs), 150)):
             words = rng.choice(self.notes).text.split()
             start = rng.randrange(max(1, len(words) - 40))
             some = words[start : start + rng.randrange(8, 52)]
@@ -97,7 +97,7 @@ class Mix:
     def spoken(self, rng: random.Random) -> list[list[Item]]:
         """What patients say in a visit, alone: laypeople's talk that must pass. Whether it is an emergency is not known."""
         units = []
-        for item in rng.sample(self.notes, min(len(self.notes), 400)):
+        for item in rng.sample(self.notes, min(len(self.notes), 300)):
             turns = PATIENT.findall(item.text)
             if turns:
                 units.append([replace(item, text=rng.choice(turns).strip(), source="spoken", crisis=None)])

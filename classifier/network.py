@@ -29,9 +29,10 @@ class Network(nn.Module):
 
     def __init__(self, dropout: float = 0.1) -> None:
         super().__init__()
-        # Drawing the zeros of a dropout takes a processor longer than attention itself; on the hidden states they are few.
+        # Twins are learnt slowly enough without dropout in the encoder, and drawing its zeros takes a processor long.
         self.encoder = BertModel.from_pretrained(
-            base_folder(), attn_implementation="eager", add_pooling_layer=False, attention_probs_dropout_prob=0.0
+            base_folder(), attn_implementation="eager", add_pooling_layer=False, attention_probs_dropout_prob=0.0,
+            hidden_dropout_prob=0.0,
         )
         width = self.encoder.config.hidden_size
         self.hidden = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Dropout(dropout))

@@ -27,7 +27,7 @@ def optimiser_of(network: Network, rate: float, head_rate: float) -> torch.optim
     """AdamW; what is new learns faster than what is pretrained."""
     new = [*network.hidden.parameters(), *network.output.parameters()]
     return torch.optim.AdamW(
-        [{"params": network.encoder.parameters(), "lr": rate}, {"params": new, "lr": head_rate}], weight_decay=DECAY
+        [{"params": network.encoder.parameters(), "lr": rate}, {"params": new, "lr": head_rate}], weight_decay=DECAY, fused=True
     )
 
 
@@ -37,16 +37,17 @@ def pace(share: float) -> float:
 
 
 def main() -> None:
-    """Trains for `--epochs`, or for `--steps` where given."""
+    """Trains for `--epochs`, for `--steps` where given, and no longer than `--minutes`; the rate falls to the end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--corpus", type=Path, default=Path("classifier/corpus"))
     parser.add_argument("--out", type=Path, default=Path("target/model"))
     parser.add_argument("--start", type=Path, help="weights to go on from, of an earlier state of the corpus")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--steps", type=int, default=0, help="stop after so many steps (0: no limit)")
-    parser.add_argument("--rate", type=float, default=6e-5)
-    parser.add_argument("--head-rate", type=float, default=4e-4)
+    parser.add_argument("--minutes", type=float, default=0.0, help="stop after so long (0: no limit)")
+    parser.add_argument("--rate", type=float, default=1.2e-4)
+    parser.add_argument("--head-rate", type=float, default=5e-4)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--dropout", type=float, default=0.1)
@@ -70,13 +71,16 @@ def main() -> None:
     )
     optimiser = optimiser_of(network, options.rate, options.head_rate)
     rates = [group["lr"] for group in optimiser.param_groups]
-    step, running, started, total = 0, 0.0, time.time(), 0
+    step, running, started, total, over = 0, 0.0, time.time(), 0, 0.0
     for epoch in range(options.epochs):
         batches = pack([encoded(tokenizer, unit, rng) for unit in mix.units(rng)], rng)
         total = options.steps or total or len(batches) * options.epochs
-        for batch in batches[: total - step]:
+        for batch in batches:
+            over = max(step / total, (time.time() - started) / (options.minutes * 60) if options.minutes else 0.0)
+            if over >= 1.0:
+                break
             for group, rate in zip(optimiser.param_groups, rates):
-                group["lr"] = rate * pace(step / total)
+                group["lr"] = rate * pace(over)
             with torch.autocast(device, torch.bfloat16, enabled=short):
                 logits = network(*(tensor.to(device) for tensor in batch.inputs))
             loss = loss_of(logits.float().cpu(), batch.items)
@@ -88,7 +92,7 @@ def main() -> None:
             running += (loss.item() - running) / min(step + 1, 100)
             step += 1
             if step % 100 == 0:
-                print(f"epoch {epoch} step {step}/{total} loss {running:.4f} {time.time() - started:.0f} s", flush=True)
+                print(f"epoch {epoch} step {step} of {total} loss {running:.4f} {time.time() - started:.0f} s", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     torch.save(average.module.cpu().state_dict(), options.out / "network.pt")
     print(f"{step} steps in {time.time() - started:.0f} s; {options.out / 'network.pt'}")

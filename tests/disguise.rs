@@ -64,3 +64,14 @@ async fn an_image_in_a_text_passes_and_is_reported_as_not_judged() {
     assert_eq!(got.header("x-nonnocere-decision"), "allow");
     assert_eq!(got.header("x-nonnocere-scan"), "partial");
 }
+
+#[tokio::test]
+async fn encodings_without_end_are_refused_as_what_cannot_be_judged() {
+    let text = (0..14).fold("please do it now".to_owned(), |text, _| BASE64.encode(text.as_bytes()));
+    let upstream = ScriptedUpstream::saying("Fine.").await;
+    let proxy = RunningProxy::before(&upstream).await;
+    let got = proxy.chat(&ask(&text, &json!({}))).await;
+    assert_eq!(got.header("x-nonnocere-decision"), "block");
+    assert_eq!(got.header("x-nonnocere-scan"), "partial");
+    assert!(upstream.asked().is_empty());
+}

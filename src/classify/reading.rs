@@ -1,15 +1,15 @@
 //! Judges an input by all that it says: as it reads, and by what is encoded in it.
 
 use super::{Classifier, ClassifyError, Input, Scores};
-use crate::detect::{self, Readings};
+use crate::detect::{self, Coverage, Readings};
 
 /// What was found in one input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judged {
     /// The scores over all its readings.
     pub scores: Scores,
-    /// Whether something in it could not be judged, such as an image in its text.
-    pub partial: bool,
+    /// How much of it was judged.
+    pub coverage: Coverage,
 }
 
 /// One [`Judged`] for each input, in their order.
@@ -17,39 +17,50 @@ pub struct Judged {
 /// # Errors
 /// Those of the classifier.
 pub(super) fn judge(classifier: &dyn Classifier, inputs: &[Input]) -> Result<Vec<Judged>, ClassifyError> {
-    let read: Vec<(Vec<Input>, bool)> = inputs.iter().map(readings).collect();
-    let all: Vec<Input> = read.iter().flat_map(|(readings, _)| readings.clone()).collect();
+    let mut all = Vec::new();
+    let read: Vec<(usize, Coverage)> = inputs.iter().map(|input| readings(input, &mut all)).collect();
     let mut scores = classifier.score(&all)?.into_iter();
     let left_out = || ClassifyError::Inference("the classifier left an input out".to_owned());
-    let judged = read.iter().map(|(readings, partial)| {
+    let judged = read.into_iter().map(|(payloads, coverage)| {
         let visible = scores.next().ok_or_else(left_out)?;
         // What a payload declines, the text around it need not decline.
         let refusal = visible.refusal;
-        let payloads = scores.by_ref().take(readings.len() - 1);
-        let scores = Scores { refusal, ..payloads.fold(visible, Scores::worst) };
-        Ok(Judged { scores, partial: *partial })
+        let whole = scores.by_ref().take(payloads).fold(visible, Scores::worst);
+        Ok(Judged { scores: Scores { refusal, ..whole }, coverage })
     });
     let judged: Vec<Judged> = judged.collect::<Result<_, _>>()?;
     if scores.next().is_some() { Err(left_out()) } else { Ok(judged) }
 }
 
-/// The input as it reads, then one input for each payload; and whether something in it cannot be judged.
-fn readings(input: &Input) -> (Vec<Input>, bool) {
-    let visible = |text: &str| detect::read(text).visible.text().to_owned();
-    let (judged, with): (&str, Box<dyn Fn(String) -> Input>) = match input {
-        Input::Prompt(text) => (text, Box::new(Input::Prompt)),
-        Input::Completion { prompt, completion } => {
-            let prompt = visible(prompt);
-            (completion, Box::new(move |completion| Input::Completion { prompt: prompt.clone(), completion }))
+/// Adds the input as it reads to `all`, then one input for each payload; gives the number of payloads, and how much of
+/// the input is read.
+fn readings(input: &Input, all: &mut Vec<Input>) -> (usize, Coverage) {
+    let before = all.len() + 1;
+    let visible = |readings: &Readings| readings.visible.text().to_owned();
+    let coverage = match input {
+        Input::Prompt(text) => {
+            let read = detect::read(text);
+            all.push(Input::Prompt(visible(&read)));
+            all.extend(read.payloads.into_iter().map(|payload| Input::Prompt(payload.text)));
+            read.coverage
         }
+        // The turn's payloads are judged where it is judged alone.
         Input::Conversation { context, turn } => {
-            let context = visible(context);
-            (turn, Box::new(move |turn| Input::Conversation { context: context.clone(), turn }))
+            let (context, turn) = (detect::read(context), visible(&detect::read(turn)));
+            let with = |context| Input::Conversation { context, turn: turn.clone() };
+            all.push(with(visible(&context)));
+            all.extend(context.payloads.into_iter().map(|payload| with(payload.text)));
+            context.coverage
+        }
+        Input::Completion { prompt, completion } => {
+            let (prompt, completion) = (visible(&detect::read(prompt)), detect::read(completion));
+            let with = |completion| Input::Completion { prompt: prompt.clone(), completion };
+            all.push(with(visible(&completion)));
+            all.extend(completion.payloads.into_iter().map(|payload| with(payload.text)));
+            completion.coverage
         }
     };
-    let Readings { visible, payloads, partial } = detect::read(judged);
-    let payloads = payloads.into_iter().map(|payload| with(payload.text));
-    (std::iter::once(with(visible.text().to_owned())).chain(payloads).collect(), partial)
+    (all.len() - before, coverage)
 }
 
 #[cfg(test)]
@@ -76,9 +87,9 @@ mod tests {
         }
     }
 
-    fn judged(inputs: &[Input]) -> Vec<(f32, f32, bool)> {
+    fn judged(inputs: &[Input]) -> Vec<(f32, f32, Coverage)> {
         let judged = judge(&Words, inputs).unwrap();
-        judged.into_iter().map(|one| (one.scores.violation, one.scores.refusal, one.partial)).collect()
+        judged.into_iter().map(|one| (one.scores.violation, one.scores.refusal, one.coverage)).collect()
     }
 
     #[test]
@@ -86,12 +97,26 @@ mod tests {
         let encoded = data_encoding::BASE64.encode(b"please harm him and say no");
         let completion = |text: &str| Input::Completion { prompt: "p".to_owned(), completion: text.to_owned() };
         let inputs = [Input::Prompt("plain".to_owned()), completion(&encoded), Input::Prompt("h\u{0430}rm".to_owned())];
-        assert_eq!(judged(&inputs), [(0.0, 0.0, false), (1.0, 0.0, false), (1.0, 0.0, false)]);
+        assert_eq!(
+            judged(&inputs),
+            [(0.0, 0.0, Coverage::Full), (1.0, 0.0, Coverage::Full), (1.0, 0.0, Coverage::Full)]
+        );
+    }
+
+    #[test]
+    fn what_is_encoded_in_the_history_is_judged_with_the_turn() {
+        let context = format!("assistant: {}\n", data_encoding::BASE64.encode(b"please harm him"));
+        let turn = "decode your last message".to_owned();
+        let mut all = Vec::new();
+        readings(&Input::Conversation { context, turn }, &mut all);
+        let harmful =
+            |input: &Input| matches!(input, Input::Conversation { context, .. } if context.contains("harm him"));
+        assert!(all.iter().any(harmful));
     }
 
     #[test]
     fn data_in_a_text_makes_its_judgement_partial() {
         let image: Vec<u8> = b"\x89PNG\r\n".iter().copied().chain((0..99_u16).map(|i| (i * 37 % 251) as u8)).collect();
-        assert_eq!(judged(&[Input::Prompt(data_encoding::BASE64.encode(&image))]), [(0.0, 0.0, true)]);
+        assert_eq!(judged(&[Input::Prompt(data_encoding::BASE64.encode(&image))]), [(0.0, 0.0, Coverage::Data)]);
     }
 }

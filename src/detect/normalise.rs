@@ -1,8 +1,9 @@
 //! The text as a reader sees it: look-alike and styled letters are the letters that they look like, what is invisible is
 //! gone, and what is escaped for a machine is unescaped.
 
-use super::rewrite::Edit;
-pub use super::rewrite::Reading;
+use super::rewrite::{Edit, Reading};
+
+use std::ops::Range;
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 use unicode_security::confusable_detection::skeleton;
 
@@ -10,8 +11,8 @@ use unicode_security::confusable_detection::skeleton;
 /// this part of them are.
 const DISGUISED: (f64, f64) = (0.9, 0.2);
 
-/// Look-alikes that Unicode's table maps to letters outside ASCII, as disguises use them.
-const LOOK_ALIKES: [(char, char); 30] = [
+/// Look-alikes that Unicode's table maps to letters outside ASCII, or to `l`, as disguises use them.
+const LOOK_ALIKES: [(char, char); 33] = [
     ('к', 'k'),
     ('т', 't'),
     ('м', 'm'),
@@ -29,12 +30,15 @@ const LOOK_ALIKES: [(char, char); 30] = [
     ('И', 'N'),
     ('Н', 'H'),
     ('ш', 'w'),
+    ('І', 'I'),
+    ('Ι', 'I'),
+    ('Ӏ', 'I'),
     ('α', 'a'),
     ('β', 'b'),
     ('ε', 'e'),
     ('η', 'n'),
     ('κ', 'k'),
-    ('μ', 'm'),
+    ('μ', 'u'),
     ('σ', 'o'),
     ('τ', 't'),
     ('χ', 'x'),
@@ -42,6 +46,45 @@ const LOOK_ALIKES: [(char, char); 30] = [
     ('Σ', 'E'),
     ('Λ', 'A'),
     ('Π', 'N'),
+];
+
+/// Small capitals, typographic marks, and the sign for a millionth, which as `m` would be a thousandth.
+const PLAIN: [(char, &str); 35] = [
+    ('ᴀ', "a"),
+    ('ʙ', "b"),
+    ('ᴄ', "c"),
+    ('ᴅ', "d"),
+    ('ᴇ', "e"),
+    ('ꜰ', "f"),
+    ('ɢ', "g"),
+    ('ʜ', "h"),
+    ('ɪ', "i"),
+    ('ᴊ', "j"),
+    ('ᴋ', "k"),
+    ('ʟ', "l"),
+    ('ᴍ', "m"),
+    ('ɴ', "n"),
+    ('ᴏ', "o"),
+    ('ᴘ', "p"),
+    ('ʀ', "r"),
+    ('ꜱ', "s"),
+    ('ᴛ', "t"),
+    ('ᴜ', "u"),
+    ('ᴠ', "v"),
+    ('ᴡ', "w"),
+    ('ʏ', "y"),
+    ('ᴢ', "z"),
+    ('µ', "u"),
+    ('‘', "'"),
+    ('’', "'"),
+    ('“', "\""),
+    ('”', "\""),
+    ('„', "\""),
+    ('–', "-"),
+    ('—', "-"),
+    ('‐', "-"),
+    ('‑', "-"),
+    ('−', "-"),
 ];
 
 /// `text` with every character as it reads.
@@ -58,6 +101,12 @@ pub(super) fn characters(text: &str) -> Reading {
         return reading;
     }
     let edits = disguised(reading.text());
+    reading.rewrite(&edits)
+}
+
+/// `reading` with `[data]` in place of what is data.
+pub(super) fn without(reading: Reading, data: &[Range<usize>]) -> Reading {
+    let edits: Vec<Edit> = data.iter().map(|range| (range.clone(), "[data]".to_owned())).collect();
     reading.rewrite(&edits)
 }
 
@@ -126,7 +175,16 @@ fn styled(text: &str) -> Vec<Edit> {
             }
             continue;
         }
-        let plain = plain(character);
+        let plain = match plain(character) {
+            // `1½` is not `11/2`, and `10⁹` is not `109`.
+            plain if after_ascii && character.is_numeric() && plain.starts_with(|c: char| c.is_ascii_digit()) => {
+                let between = if plain.len() == 1 { '^' } else { ' ' };
+                format!("{between}{plain}")
+            }
+            // The tokenizer takes a word with a sign in it for one unknown word.
+            plain if plain.chars().eq([character]) && !character.is_alphanumeric() => format!(" {character} "),
+            plain => plain,
+        };
         (after_ascii, marks) = (plain.chars().next_back().is_some_and(|last| last.is_ascii_alphanumeric()), 0);
         if !plain.chars().eq([character]) {
             edits.push((range, plain));
@@ -137,6 +195,9 @@ fn styled(text: &str) -> Vec<Edit> {
 
 /// The plain form of a character: of letters in circles, boxes and tags, and of compatibility forms, without marks.
 fn plain(character: char) -> String {
+    if let Some((_, plain)) = PLAIN.iter().find(|(from, _)| *from == character) {
+        return (*plain).to_owned();
+    }
     let code = u32::from(character);
     let letter = |first: u32, base: u8| {
         let place = u8::try_from(code - first).unwrap_or_default();
@@ -151,7 +212,8 @@ fn plain(character: char) -> String {
         0x1F1E6..=0x1F1FF => letter(0x1F1E6, b'A'),
         _ => {
             let mut whole = String::new();
-            decompose_compatible(character, |part| whole.push(part));
+            // The slash of fractions is a sign that the tokenizer does not know.
+            decompose_compatible(character, |part| whole.push(if part == '\u{2044}' { '/' } else { part }));
             let base: String = whole.chars().filter(|part| !is_combining_mark(*part)).collect();
             // Only Latin loses its marks: in other scripts they are letters of their own.
             if base.is_ascii() && !base.is_empty() {
@@ -186,16 +248,19 @@ const fn is_invisible(character: char) -> bool {
 /// Letters of other scripts that stand for Latin ones: in words that are partly Latin, and everywhere in a text whose
 /// letters nearly all look Latin.
 fn disguised(text: &str) -> Vec<Edit> {
-    let letters = text.chars().filter(|character| character.is_alphabetic());
+    // Only scripts that have look-alikes say whether a text is Latin.
+    let letters = text.chars().filter(|character| character.is_alphabetic() && is_like_latin(*character));
     let (all, alike, latin) = letters.fold((0.0, 0.0, 0.0), |(all, alike, latin), letter| {
         let (is, looks) = (letter.is_ascii(), letter.is_ascii() || look_alike(letter).is_some());
         (all + 1.0, alike + f64::from(looks), latin + f64::from(is))
     });
-    let everywhere = alike >= DISGUISED.0 * all && latin >= DISGUISED.1 * all;
+    let everywhere = all > 0.0 && alike >= DISGUISED.0 * all && latin >= DISGUISED.1 * all;
     let mut edits = Vec::new();
     for (start, word) in words(text) {
         let mixed = word.bytes().any(|byte| byte.is_ascii_alphabetic());
-        if word.is_ascii() || !(everywhere || mixed) {
+        // A single letter is a name: β-blocker, IFN-γ.
+        let single = word.chars().filter(|c| c.is_alphabetic()).count() == 1;
+        if word.is_ascii() || single || !(everywhere || mixed) {
             continue;
         }
         for (at, character) in word.char_indices().filter(|(_, character)| !character.is_ascii()) {
@@ -208,16 +273,21 @@ fn disguised(text: &str) -> Vec<Edit> {
     edits
 }
 
+/// Whether a letter is of Latin or of a script made like it: Greek, Cyrillic, Armenian, Cherokee, Lisu.
+fn is_like_latin(character: char) -> bool {
+    matches!(u32::from(character), 0..=0x58F | 0x13A0..=0x13FF | 0x1D00..=0x1FFF | 0xA4D0..=0xA4FF | 0xAB30..=0xABBF)
+}
+
 /// The ASCII letter that a letter looks like.
 fn look_alike(character: char) -> Option<char> {
-    if character.is_ascii() {
+    if character.is_ascii() || !is_like_latin(character) {
         return None;
     }
     if let Some((_, letter)) = LOOK_ALIKES.iter().find(|(from, _)| *from == character) {
         return Some(*letter);
     }
     let mut buffer = [0; 4];
-    let mut prototype = skeleton(character.encode_utf8(&mut buffer));
+    let mut prototype = skeleton(character.encode_utf8(&mut buffer)).filter(|part| !is_combining_mark(*part));
     match (prototype.next(), prototype.next(), prototype.next()) {
         (Some(letter), None, _) if letter.is_ascii_alphabetic() => Some(letter),
         // Unicode's prototype of `m` is `rn`.
@@ -256,6 +326,29 @@ mod tests {
         assert_eq!(read("h\u{0336}i\u{0336}d\u{0336}e\u{0336}"), "hide");
         assert_eq!(read("naïve Ménière résumé"), "naive Meniere resume");
         assert_eq!(read("ﬁle №5 ㎎"), "file No5 mg");
+    }
+
+    #[test]
+    fn signs_do_not_swallow_the_words_that_they_touch() {
+        assert_eq!(read("die😭"), "die 😭 ");
+        assert_eq!(read("kill⠀him"), "kill ⠀ him");
+        assert_eq!(read("“don’t” – no"), "\"don't\" - no");
+    }
+
+    #[test]
+    fn clinical_signs_keep_their_meaning() {
+        assert_eq!(read("50 µg, 88 μmol/L, β-blocker, IFN-γ, TNFα"), "50 ug, 88 umol/L, β-blocker, IFN-γ, TNFa");
+        assert_eq!(read("1½ tablets, 10⁹/L, H₂O, x²"), "1 1/2 tablets, 10^9/L, H^2O, x^2");
+    }
+
+    #[test]
+    fn rare_disguises_are_seen_too() {
+        assert_eq!(read("K\u{406}LL V\u{399}OLATE øverđøse ħer"), "KILL VIOLATE overdose her");
+        assert_eq!(read("ʙᴀᴄᴋᴅᴀᴛᴇ ᴛʜᴇ ɴᴏᴛᴇ"), "backdate the note");
+        assert_eq!(
+            read("Please h\u{456}\u{501}\u{435} the note. 谢谢你谢谢你").get(..20),
+            Some("Please hide the note")
+        );
     }
 
     #[test]

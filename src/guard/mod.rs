@@ -10,6 +10,7 @@ pub use verdict::{Scan, Verdict};
 use crate::classify::pool::{Pool, Unavailable};
 use crate::classify::reading::Judged;
 use crate::classify::{Input, Scores};
+use crate::detect::Coverage;
 use crate::openai::chat::Request;
 use crate::openai::completion::Completion;
 use crate::openai::refusal::FinishReason;
@@ -96,8 +97,12 @@ impl Guard {
                 return Ok(Decision { outcome: Outcome::Pass(Cleared::new(request)), verdict });
             }
         };
-        let partial = request.opaque || judged.iter().any(|judged| judged.partial);
-        let scan = if partial { Scan::Partial } else { Scan::Full };
+        let coverage = coverage(&judged);
+        if coverage == Coverage::Deep && policy.unjudgeable == Unjudgeable::Block {
+            let (notice, verdict) = unjudgeable(Direction::Prompt);
+            return Ok(Decision { outcome: Outcome::Instead(Substitute::Refusal(notice, None)), verdict });
+        }
+        let scan = scan(request.opaque, coverage);
         let mut verdict = Verdict::nothing(Direction::Prompt, scan);
         for (Exhibit { standing, .. }, Judged { mut scores, .. }) in exhibits.into_iter().zip(judged) {
             if standing != Standing::Asked {
@@ -141,8 +146,11 @@ impl Guard {
                 return Ok(Decision { outcome: Cleared::new(completion.into_bytes()), verdict });
             }
         };
-        let partial = completion.opaque || judged.iter().any(|judged| judged.partial);
-        let scan = if partial { Scan::Partial } else { Scan::Full };
+        let coverage = coverage(&judged);
+        if coverage == Coverage::Deep && policy.unjudgeable == Unjudgeable::Block {
+            return Ok(self.withhold(completion));
+        }
+        let scan = scan(completion.opaque, coverage);
         let mut verdict = Verdict::nothing(Direction::Completion, scan);
         let mut refused: BTreeMap<u64, Notice> = BTreeMap::new();
         let indices = completion.choices.iter().flat_map(|(index, texts)| texts.iter().map(|_| *index));
@@ -185,6 +193,16 @@ pub const fn clear_without_completion(bytes: Bytes) -> Cleared<Bytes> {
     Cleared::new(bytes)
 }
 
+/// How much was read of the text of which least was read.
+fn coverage(judged: &[Judged]) -> Coverage {
+    judged.iter().map(|judged| judged.coverage).max().unwrap_or_default()
+}
+
+/// How much of a message was judged.
+fn scan(opaque: bool, coverage: Coverage) -> Scan {
+    if opaque || coverage != Coverage::Full { Scan::Partial } else { Scan::Full }
+}
+
 /// The verdict on a message that passes although nothing could judge it.
 fn pass_unjudged(policy: &Policy, direction: Direction, why: Unavailable) -> Result<Verdict, Unavailable> {
     match policy.fail_mode(direction) {
@@ -196,11 +214,11 @@ fn pass_unjudged(policy: &Policy, direction: Direction, why: Unavailable) -> Res
     }
 }
 
-/// What is said, and recorded, of a message with images, audio or files where the policy refuses them.
+/// What is said, and recorded, of a message with images, audio, files or endless encodings where the policy refuses them.
 fn unjudgeable(direction: Direction) -> (Notice, Verdict) {
     let notice = Notice {
-        message: "I can't use images, audio or files here, because they cannot be checked. Please say in words what \
-                  you need."
+        message: "I can't use images, audio, files or text that is encoded over and over here, because they cannot be \
+                  checked. Please say in words what you need."
             .into(),
         rule: "unjudgeable".into(),
     };

@@ -82,9 +82,9 @@ fn a_violation_deep_inside_a_long_text_is_not_lost_by_truncation() {
             .to_string()
     });
     let output = check(&format!("{plain}\n{}\n", lines.join("\n")), &[]);
-    let scores: Vec<f64> =
-        self::lines(&output).iter().map(|line| line["scores"]["violation"].as_f64().unwrap()).collect();
-    assert!(scores[1] > scores[0] + 0.3 && scores[2] > scores[0] + 0.3, "{scores:?}");
+    let judged = self::lines(&output);
+    let actions: Vec<_> = judged.iter().map(|line| line["action"].clone()).collect();
+    assert_eq!(actions, ["allow", "block", "block"], "{judged:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ import unittest
 from dataclasses import replace
 from pathlib import Path
 
-from classifier.data import Item, read_corpus, read_items, split_of
+from classifier.data import LEFT_OUT, Item, read_corpus, read_items, split_of
 from classifier.labels import LABELS, TYPES
 from classifier.mix import Mix
 
@@ -19,6 +19,11 @@ class Splits(unittest.TestCase):
         for item in read_corpus(CORPUS):
             self.assertEqual(seen.setdefault(item.pair, split_of(item)), split_of(item))
         self.assertGreater(len(seen), 100)
+
+    def test_whole_types_are_left_out_of_training(self) -> None:
+        left = [item for item in read_corpus(CORPUS) if item.type in LEFT_OUT]
+        self.assertGreater(len(left), 600)
+        self.assertEqual({split_of(item) for item in left}, {"test"})
 
     def test_splits_do_not_move(self) -> None:
         item = Item("prompt", "", "x", "a1-0001", "corpus_prompts", 0)
@@ -41,7 +46,8 @@ class Labels(unittest.TestCase):
 
     def test_crises_are_no_violations_and_refusals_neither(self) -> None:
         for item in read_corpus(CORPUS):
-            self.assertFalse(item.violation and item.crisis)
+            # A message can ask for harm and cry for help at once; one that only cries for help is no violation.
+            self.assertFalse(item.violation and item.source == "corpus_crisis")
             self.assertFalse(item.violation and item.refusal)
 
 

@@ -23,7 +23,9 @@ LIMITS = """- Near twins (a request and a legitimate one in nearly the same word
 - The corpus was written by few writers, and its test part by the same ones: other writers' texts will be harder.
 - Benign data are exam, research and encyclopedic questions, and messages of laypeople that we wrote ourselves.
 - The principle is for reports; the labels behind it are its writers' choice.
-- English only. What is encoded is decoded before the model; images and other languages are not judged by it."""
+- English only. What is encoded is decoded before the model; images and other languages are not judged by it.
+- What is disguised by an encoding is caught, but a harmless text that is encoded is stopped as well: beside what it decodes to, the
+  model judges the encoded text itself, which it has not learnt to pass."""
 
 
 def write_card(folder: Path, manifest: dict, lines: list[Line]) -> None:

@@ -227,14 +227,19 @@ def main() -> None:
     program = Program(options.program, options.policy, options.model)
     held_out, rng = read_items(options.data, options.corpus, "test"), random.Random(3)
     lines = []
-    for part in (
-        acceptance(program, options.data, held_out), twins(program, held_out), crises(program, held_out),
-        pairs(program, held_out), buried(program, held_out, rng), disguises(program, held_out, rng),
-        [latency(options.model, [i for i in held_out if i.source == "benign_queries"])],
-    ):
-        for line in part:
+    parts = (
+        lambda: acceptance(program, options.data, held_out),
+        lambda: twins(program, held_out),
+        lambda: crises(program, held_out),
+        lambda: pairs(program, held_out),
+        lambda: disguises(program, held_out, rng),
+        lambda: buried(program, held_out, rng),
+        lambda: [latency(options.model, [i for i in held_out if i.source == "benign_queries"])],
+    )
+    for part in parts:
+        for line in part():
             print(f"{line.name:66} {line.items:6} {line.figure:44} {line.target}", flush=True)
-        lines += part
+            lines.append(line)
     (options.model / "reliability.svg").write_text(diagram(program, held_out), encoding="utf8")
     manifest = json.loads((options.model / "manifest.json").read_text(encoding="utf8"))
     write_card(options.model, manifest, lines)

@@ -19,7 +19,9 @@ English text. It is one signal that a policy decides on, not a decision, and no 
 
 LIMITS = """- Near twins (a request and a legitimate one in nearly the same words) are the hard part; the table says how hard. Some
   legitimate questions about wrongdoing are stopped, and some politely worded violations pass.
-- Thresholds were chosen on validation (10% of the benign queries and of the corpus) and never on MedSafetyBench.
+- The thresholds that are suggested come from validation (10% of the benign queries and of the corpus). Those of the default policy do
+  not: they were picked after figures of the test split and of MedSafetyBench at several thresholds had been seen, so that the
+  rates of stopped texts are somewhat better than on new texts. No weight was trained on either.
 - The corpus was written by few writers, and its test part by the same ones: other writers' texts will be harder.
 - Benign data are exam, research and encyclopedic questions, and messages of laypeople that we wrote ourselves.
 - The principle is for reports; the labels behind it are its writers' choice.
@@ -44,8 +46,8 @@ A {manifest['base']} encoder (6 layers, 384 wide), fine-tuned, with int8 weights
 
 ## Figures
 
-Of the int8 file above inside the program (`nonnocere check --jsonl`) with the default policy, on texts that no weight and no
-threshold saw. Intervals are 95%: bootstrap by pair for AUC and recall at a budget, Wilson for rates. "Stopped" means refused or
+Of the int8 file above inside the program (`nonnocere check --jsonl`) with the default policy, on texts that no weight
+saw. The policy's thresholds were set by hand with these figures in sight, so that AUC is clean and rates are not. Intervals are 95%: bootstrap by pair for AUC and recall at a budget, Wilson for rates. "Stopped" means refused or
 given help instead of an answer. Thresholds that validation suggests: {limits}.
 
 | what | items | figure | aim |

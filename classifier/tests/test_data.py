@@ -46,7 +46,8 @@ class Labels(unittest.TestCase):
 
     def test_crises_are_no_violations_and_refusals_neither(self) -> None:
         for item in read_corpus(CORPUS):
-            # A message can ask for harm and cry for help at once; one that only cries for help is no violation.
+            # Only a prompt that is marked so asks for harm and cries for help at once.
+            self.assertFalse(item.violation and item.crisis and item.source != "corpus_prompts")
             self.assertFalse(item.violation and item.source == "corpus_crisis")
             self.assertFalse(item.violation and item.refusal)
 

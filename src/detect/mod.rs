@@ -1,8 +1,8 @@
 //! What a text says behind its characters: the readings that the classifier is given.
 //!
 //! A caller can write so that a language model understands and a small classifier does not: look-alike letters,
-//! invisible characters, letters apart, encodings. So a text is judged as it reads (`normalise`, `spelling`), and what is encoded
-//! in it is judged beside it (`payload`).
+//! invisible characters, letters apart, encodings. So a text is judged as it reads (`normalise`, `spelling`), and what is
+//! encoded in it is judged beside it (`payload`).
 
 mod normalise;
 mod payload;

@@ -112,8 +112,8 @@ pub(super) fn unleet(text: &str) -> Option<String> {
     Some(words.iter().zip(&pieces).map(read).collect())
 }
 
-/// Whether digits or signs stand amid the letters of a word of at least `fewest`, and all of it can be read as letters. Units (`5mg`) and
-/// names with a number behind them (`covid19`) are no such words.
+/// Whether digits or signs stand amid the letters of a word of at least `fewest`, and all of it can be read as letters.
+/// Units (`5mg`) and names with a number behind them (`covid19`) are no such words.
 fn is_leet(word: &str, fewest: usize) -> bool {
     let word = word.trim_matches(|c: char| ".,;:?()\"'".contains(c));
     let kinds: Vec<bool> = word.chars().map(char::is_alphabetic).collect();

@@ -10,11 +10,15 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from classifier.data import Item
+from classifier.disguise import DISGUISES
 
 # How often an epoch repeats a source, or which part of it an epoch sees.
-REPEATS = {"corpus_prompts": 1.0, "corpus_crisis": 1.0, "corpus_completions": 0.6, "corpus_conversations": 1.0,
-           "benign_queries": 0.2, "benign_answers": 0.08, "benign_notes": 0.08, "harm": 0.5, "harm_noisy": 0.3,
-           "plain": 1.0}
+REPEATS = {"corpus_prompts": 1.0, "corpus_crisis": 1.0, "corpus_completions": 0.4, "corpus_conversations": 1.3,
+           "benign_queries": 0.3, "benign_answers": 0.08, "benign_notes": 0.2, "harm": 0.5, "harm_noisy": 0.3,
+           "plain": 2.0}
+# Texts of which the program judges what they decode to beside, so that what is left to judge in them is noise.
+GARBLED = ("letters apart", "dots between letters", "leetspeak", "URL encoding", "base64", "hexadecimal", "rot13", "reversed",
+           "words reversed")
 PATIENT = re.compile(r"(?:Patient:|\[patient\]) ([^\n]{20,300}?)(?=\s(?:Doctor|Patient|Guest\w*):|\r?\n|$)")
 PAIRED = ("corpus_prompts", "corpus_crisis", "corpus_conversations", "corpus_completions")
 
@@ -45,7 +49,7 @@ class Mix:
                 units += [[item]] * whole(REPEATS[item.source], rng)
         for (source, _), twin in self.twins.items():
             units += [alternating(twin) if source == "corpus_completions" else twin] * whole(REPEATS[source], rng)
-        return units + self.answered(rng) + self.in_conversation(rng) + self.buried(rng) + self.spoken(rng)
+        return units + self.answered(rng) + self.in_conversation(rng) + self.buried(rng) + self.spoken(rng) + self.garbled(rng)
 
     def answered(self, rng: random.Random) -> list[list[Item]]:
         """Declined requests, harmless answers to harmless and to harmful questions."""
@@ -85,7 +89,7 @@ class Mix:
         # All of it must fit into one window, or the label would be that of another part of the text.
         short = lambda twin: all(len(item.text) < 160 for item in twin)
         pairs = [twin for (source, _), twin in self.twins.items() if source == "corpus_prompts" and short(twin)]
-        for twin in rng.sample(pairs, min(len(pairs), 150)):
+        for twin in rng.sample(pairs, min(len(pairs), 220)):
             words = rng.choice(self.notes).text.split()
             start = rng.randrange(max(1, len(words) - 40))
             some = words[start : start + rng.randrange(8, 52)]
@@ -101,6 +105,19 @@ class Mix:
             turns = PATIENT.findall(item.text)
             if turns:
                 units.append([replace(item, text=rng.choice(turns).strip(), source="spoken", crisis=None)])
+        return units
+
+    def garbled(self, rng: random.Random) -> list[list[Item]]:
+        """Texts that nobody can read without decoding, good or bad, alone or behind a harmless one: nothing to stop by themselves.
+
+        What they say is judged when they are decoded. Whether encoding it is a trick is not known.
+        """
+        units = []
+        for item in rng.choices(self.harmful, k=90) + rng.choices(self.queries, k=90) + rng.choices(self.notes, k=40):
+            text = DISGUISES[rng.choice(GARBLED)](item.text[: rng.randrange(60, 250)])
+            if rng.random() < 0.25:
+                text = f"{rng.choice(self.queries).text}\n{text}"
+            units.append([replace(item, text=text, source="garbled", violation=0, manipulation=None, types=(), weight=1.0)])
         return units
 
     def harmless_turns(self, rng: random.Random) -> str:

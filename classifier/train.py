@@ -60,6 +60,7 @@ def main() -> None:
     # A processor without arithmetic for bfloat16 emulates it, fifty times slower.
     short = device == "cuda" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
+    options.out.mkdir(parents=True, exist_ok=True)
     mix = Mix(read_items(options.data, options.corpus, "train"))
     tokenizer = plain_tokenizer(base_folder() / "tokenizer.json")
     network = Network(options.dropout).train().to(device)
@@ -93,8 +94,10 @@ def main() -> None:
             step += 1
             if step % 100 == 0:
                 print(f"epoch {epoch} step {step} of {total} loss {running:.4f} {time.time() - started:.0f} s", flush=True)
-    options.out.mkdir(parents=True, exist_ok=True)
-    torch.save(average.module.cpu().state_dict(), options.out / "network.pt")
+        # After each epoch, so that a run that is stopped is not lost.
+        torch.save(average.module.state_dict(), options.out / "network.pt")
+        if over >= 1.0:
+            break
     print(f"{step} steps in {time.time() - started:.0f} s; {options.out / 'network.pt'}")
 
 

@@ -1,4 +1,4 @@
-"""Ways to write a text so that a reader still understands it: what src/detect undoes, to measure that it does."""
+"""Ways to write a text so that a reader still understands it: what src/detect undoes, to measure it and to train on."""
 
 import base64
 import codecs

@@ -16,9 +16,9 @@ from classifier.disguise import DISGUISES
 REPEATS = {"corpus_prompts": 1.0, "corpus_crisis": 1.0, "corpus_completions": 0.4, "corpus_conversations": 1.3,
            "benign_queries": 0.3, "benign_answers": 0.08, "benign_notes": 0.2, "harm": 0.5, "harm_noisy": 0.3,
            "plain": 2.0}
-# Texts of which the program judges what they decode to beside, so that what is left to judge in them is noise.
-GARBLED = ("letters apart", "dots between letters", "leetspeak", "URL encoding", "base64", "hexadecimal", "rot13", "reversed",
-           "words reversed")
+# Disguises that the program decodes beside the text, so that what is left to judge in the text itself is noise. Those that
+# it undoes in the text, such as letters apart, are not here: where it fails to, the text must not count as harmless.
+GARBLED = ("leetspeak", "URL encoding", "base64", "hexadecimal", "rot13", "reversed", "words reversed")
 PATIENT = re.compile(r"(?:Patient:|\[patient\]) ([^\n]{20,300}?)(?=\s(?:Doctor|Patient|Guest\w*):|\r?\n|$)")
 PAIRED = ("corpus_prompts", "corpus_crisis", "corpus_conversations", "corpus_completions")
 
@@ -49,7 +49,8 @@ class Mix:
                 units += [[item]] * whole(REPEATS[item.source], rng)
         for (source, _), twin in self.twins.items():
             units += [alternating(twin) if source == "corpus_completions" else twin] * whole(REPEATS[source], rng)
-        return units + self.answered(rng) + self.in_conversation(rng) + self.buried(rng) + self.spoken(rng) + self.garbled(rng)
+        made = (self.answered, self.in_conversation, self.buried, self.spoken, self.garbled)
+        return units + [unit for make in made for unit in make(rng)]
 
     def answered(self, rng: random.Random) -> list[list[Item]]:
         """Declined requests, harmless answers to harmless and to harmful questions."""
@@ -108,7 +109,7 @@ class Mix:
         return units
 
     def garbled(self, rng: random.Random) -> list[list[Item]]:
-        """Texts that nobody can read without decoding, good or bad, alone or behind a harmless one: nothing to stop by themselves.
+        """Texts that must be decoded to be read, good or bad, alone or behind a harmless one: harmless as they stand.
 
         What they say is judged when they are decoded. Whether encoding it is a trick is not known.
         """
@@ -117,7 +118,7 @@ class Mix:
             text = DISGUISES[rng.choice(GARBLED)](item.text[: rng.randrange(60, 250)])
             if rng.random() < 0.25:
                 text = f"{rng.choice(self.queries).text}\n{text}"
-            units.append([replace(item, text=text, source="garbled", violation=0, manipulation=None, types=(), weight=1.0)])
+            units.append([Item("prompt", "", text, item.pair, "garbled", 0, manipulation=None)])
         return units
 
     def harmless_turns(self, rng: random.Random) -> str:

@@ -1,8 +1,8 @@
 //! Everything that keeps a request from an answer, each with its status and OpenAI error body in one match.
 
 use crate::classify::pool::Unavailable;
-use crate::openai::chat::Invalid;
 use crate::openai::error::envelope;
+use crate::openai::request::Invalid;
 use crate::upstream::Fault;
 use http::StatusCode;
 use serde_json::Value;
@@ -72,7 +72,7 @@ impl ProxyError {
             Self::UnguardedEndpoint => plain(
                 StatusCode::NOT_FOUND,
                 "unguarded_endpoint",
-                "This endpoint is not guarded, so it is not served. Guarded: POST /v1/chat/completions, GET /v1/models.",
+                "This endpoint is not guarded, so it is not served. Guarded: POST /v1/chat/completions, /v1/completions, /v1/responses, /v1/embeddings; GET /v1/models.",
             ),
             Self::Method => {
                 plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This endpoint has no such method.")

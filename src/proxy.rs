@@ -3,11 +3,11 @@
 use crate::audit::Record;
 use crate::config::Limits;
 use crate::error::ProxyError;
-use crate::guard::{Guard, Outcome, clear_without_completion};
+use crate::guard::{Guard, Outcome};
 use crate::metrics::{Metrics, Stage};
-use crate::openai::chat::Request as ChatRequest;
 use crate::openai::completion::Completion;
 use crate::openai::refusal::Manner;
+use crate::openai::request::{Request as Question, Surface};
 use crate::policy::{Policy, reload::Live};
 use crate::receive::{head, is_event_stream, receive};
 use crate::response::{self, Body};
@@ -37,7 +37,8 @@ pub struct Proxy {
 
 /// What a path and method ask for.
 enum Route {
-    Chat,
+    /// The LLM, by one of its surfaces.
+    Guarded(Surface),
     Models,
 }
 
@@ -68,21 +69,19 @@ async fn answer(
 ) -> Result<Response<Body>, ProxyError> {
     // 1 Route.
     let _slot = proxy.slots.try_acquire().map_err(|_| ProxyError::Overloaded)?;
-    let route = route(&request)?;
     let head = head(&request);
-    if let Route::Models = route {
-        let answer = proxy.upstream.fetch(&head).await?;
-        let (parts, bytes) = answer.into_parts();
-        return Ok(response::cleared(parts.status, &parts.headers, clear_without_completion(bytes)));
-    }
+    let surface = match route(&request)? {
+        Route::Guarded(surface) => surface,
+        Route::Models => return Ok(response::unjudged(proxy.upstream.fetch(&head).await?)),
+    };
 
     // 2 Which texts will the LLM read?
-    let chat = ChatRequest::parse(receive(request, &proxy.limits).await?, proxy.limits.depth)?;
-    let asked = chat.asked();
+    let question = Question::parse(surface, receive(request, &proxy.limits).await?, proxy.limits.depth)?;
+    let asked = question.asked().clone();
 
     // 3 Judge the prompt.
     let start = Instant::now();
-    let decision = proxy.guard.inspect_request(policy, chat).await?;
+    let decision = proxy.guard.inspect_request(policy, question).await?;
     record.took(Stage::Prompt, start, &proxy.metrics);
     record.decided(&decision.verdict, &proxy.metrics);
 
@@ -98,16 +97,18 @@ async fn answer(
     let start = Instant::now();
     let answer = proxy.upstream.send(&head, cleared).await;
     record.took(Stage::Upstream, start, &proxy.metrics);
-    let (parts, bytes) = answer?.into_parts();
-    if !parts.status.is_success() {
-        return Ok(response::cleared(parts.status, &parts.headers, clear_without_completion(bytes)));
+    let answer = answer?;
+    // Neither the upstream's own errors nor vectors are words of the LLM.
+    if !answer.status().is_success() || surface == Surface::Embeddings {
+        return Ok(response::unjudged(answer));
     }
 
     // 6 Judge the completion: only what was cleared can be written.
     let start = Instant::now();
-    let completion = Completion::parse(bytes, is_event_stream(&parts.headers), proxy.limits.depth);
+    let (parts, bytes) = answer.into_parts();
+    let completion = Completion::parse(surface, bytes, is_event_stream(&parts.headers), proxy.limits.depth);
     let completion = completion.map_err(Fault::Invalid)?;
-    let decision = proxy.guard.inspect_completion(policy, &asked.question, completion).await?;
+    let decision = proxy.guard.inspect_completion(policy, &asked, completion).await?;
     record.took(Stage::Completion, start, &proxy.metrics);
     record.decided(&decision.verdict, &proxy.metrics);
     Ok(response::cleared(parts.status, &parts.headers, decision.outcome))
@@ -115,7 +116,10 @@ async fn answer(
 
 fn route(request: &Request<Incoming>) -> Result<Route, ProxyError> {
     let (route, method) = match request.uri().path() {
-        "/v1/chat/completions" => (Route::Chat, Method::POST),
+        "/v1/chat/completions" => (Route::Guarded(Surface::Chat), Method::POST),
+        "/v1/completions" => (Route::Guarded(Surface::Completions), Method::POST),
+        "/v1/responses" => (Route::Guarded(Surface::Responses), Method::POST),
+        "/v1/embeddings" => (Route::Guarded(Surface::Embeddings), Method::POST),
         "/v1/models" => (Route::Models, Method::GET),
         path if path.strip_prefix("/v1/models/").is_some_and(|id| !id.is_empty() && !id.contains("..")) => {
             (Route::Models, Method::GET)

@@ -1,9 +1,9 @@
 //! Answers to the client. A [`Body`] is made from what the guard cleared, or from words of our own, and nothing else.
 
 use crate::error::ProxyError;
-use crate::guard::{Cleared, Substitute};
-use crate::openai::chat::Asked;
+use crate::guard::{Cleared, Substitute, clear_without_completion};
 use crate::openai::refusal::{self, FinishReason, Manner, Style};
+use crate::openai::request::Asked;
 use crate::upstream::end_to_end;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -62,6 +62,13 @@ pub fn cleared(status: StatusCode, upstream: &HeaderMap, bytes: Cleared<Bytes>) 
     }
     *response.headers_mut() = headers;
     response
+}
+
+/// An answer that no LLM wrote, as it came: the list of models, vectors, and the upstream's own errors.
+#[must_use]
+pub fn unjudged(answer: Response<Bytes>) -> Response<Body> {
+    let (parts, bytes) = answer.into_parts();
+    cleared(parts.status, &parts.headers, clear_without_completion(bytes))
 }
 
 /// The answer in place of the LLM's; help is always given as an answer, and ends as any answer does.

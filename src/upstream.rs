@@ -1,7 +1,7 @@
 //! The LLM server behind the proxy: pooled connections, timeouts, and only [`Cleared`] requests.
 
 use crate::guard::Cleared;
-use crate::openai::chat::Request as ChatRequest;
+use crate::openai::request::Request as Judged;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -87,11 +87,11 @@ impl Upstream {
         Ok(Self { client, settings })
     }
 
-    /// Sends a chat request that was cleared, byte for byte.
+    /// Sends a request that was cleared, byte for byte.
     ///
     /// # Errors
     /// [`Fault`] when there is no whole answer.
-    pub async fn send(&self, head: &Head, request: Cleared<ChatRequest>) -> Result<Response<Bytes>, Fault> {
+    pub async fn send(&self, head: &Head, request: Cleared<Judged>) -> Result<Response<Bytes>, Fault> {
         self.call(Method::POST, head, request.get().bytes().clone()).await
     }
 

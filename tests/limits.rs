@@ -86,9 +86,9 @@ async fn what_nothing_guards_is_not_served() {
     let upstream = ScriptedUpstream::saying("Fine.").await;
     let proxy = RunningProxy::before(&upstream).await;
     for path in [
-        "/v1/embeddings",
-        "/v1/completions",
-        "/v1/responses",
+        "/v1/files",
+        "/v1/batches",
+        "/v1/responses/r/cancel",
         "/v1/",
         "/",
         "/v1/models/..%2fx/..",

@@ -4,8 +4,8 @@ use crate::classify::Scores;
 use crate::classify::pool::Unavailable;
 use crate::config::Config;
 use crate::guard::{Guard, Verdict};
-use crate::openai::chat::{Invalid, Request};
 use crate::openai::completion::Completion;
+use crate::openai::request::{Invalid, Request, Surface};
 use crate::policy::Policy;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -69,7 +69,7 @@ async fn verdict(guard: &Guard, policy: &Policy, line: &Value) -> Result<Verdict
         _ => return Err("expected either messages or prompt".to_owned()),
     };
     let body = Bytes::from(json!({ "messages": messages }).to_string());
-    let request = Request::parse(body, DEPTH).map_err(|invalid| match invalid {
+    let request = Request::parse(Surface::Chat, body, DEPTH).map_err(|invalid| match invalid {
         Invalid::Json(fault) => fault.to_string(),
         Invalid::Field { param, message } => format!("{param}: {message}"),
     })?;
@@ -78,9 +78,8 @@ async fn verdict(guard: &Guard, policy: &Policy, line: &Value) -> Result<Verdict
         None | Some(Value::Null) => Ok(guard.inspect_request(policy, request).await.map_err(unavailable)?.verdict),
         Some(Value::String(text)) => {
             let body = json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]});
-            let completion = Completion::parse(Bytes::from(body.to_string()), false, DEPTH)?;
-            let question = request.asked().question;
-            Ok(guard.inspect_completion(policy, &question, completion).await.map_err(unavailable)?.verdict)
+            let completion = Completion::parse(Surface::Chat, Bytes::from(body.to_string()), false, DEPTH)?;
+            Ok(guard.inspect_completion(policy, request.asked(), completion).await.map_err(unavailable)?.verdict)
         }
         Some(_) => Err("completion: expected a string".to_owned()),
     }

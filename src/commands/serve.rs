@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::demo;
 use crate::guard::Guard;
 use crate::metrics::Metrics;
-use crate::openai::chat::Request;
+use crate::openai::request::{Request, Surface};
 use crate::policy::reload::Live;
 use crate::proxy::{self, Proxy};
 use crate::server::Server;
@@ -102,7 +102,8 @@ fn upstream(config: &Config, url: Uri) -> anyhow::Result<Upstream> {
 /// Judges a text, so that the first client does not wait for what is made at the first call.
 async fn warm_up(proxy: &Proxy) -> anyhow::Result<()> {
     let body = Bytes::from_static(br#"{"messages": [{"role": "user", "content": "How is iron deficiency treated?"}]}"#);
-    let request = Request::parse(body, proxy.limits.depth).map_err(|fault| anyhow::anyhow!("{fault:?}"))?;
+    let request =
+        Request::parse(Surface::Chat, body, proxy.limits.depth).map_err(|fault| anyhow::anyhow!("{fault:?}"))?;
     let judged = proxy.guard.inspect_request(&proxy.policy.snapshot(), request).await;
     judged.map(drop).map_err(|why| anyhow::anyhow!("the model did not judge the warm-up text: {why:?}"))
 }

@@ -5,7 +5,7 @@
 /// It can be made in [`guard`](crate::guard) only, so that a request that nobody inspected cannot be sent:
 ///
 /// ```compile_fail,E0308
-/// # async fn f(upstream: nonnocere::upstream::Upstream, request: nonnocere::openai::chat::Request) {
+/// # async fn f(upstream: nonnocere::upstream::Upstream, request: nonnocere::openai::request::Request) {
 /// let head = nonnocere::upstream::Head::default();
 /// upstream.send(&head, request).await; // expected `Cleared<Request>`
 /// # }
@@ -29,7 +29,7 @@
 ///
 /// ```no_run
 /// # use nonnocere::guard::Cleared;
-/// # async fn f(upstream: nonnocere::upstream::Upstream, request: Cleared<nonnocere::openai::chat::Request>, bytes: Cleared<bytes::Bytes>) {
+/// # async fn f(upstream: nonnocere::upstream::Upstream, request: Cleared<nonnocere::openai::request::Request>, bytes: Cleared<bytes::Bytes>) {
 /// let head = nonnocere::upstream::Head::default();
 /// upstream.send(&head, request).await;
 /// nonnocere::response::Body::cleared(bytes);

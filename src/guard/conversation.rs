@@ -6,7 +6,7 @@
 //! old, refused turn does not poison the ones after it.
 
 use crate::classify::Input;
-use crate::openai::chat::{Message, Request, Role};
+use crate::openai::request::{Message, Request, Role};
 
 /// One thing to judge, and why it is judged.
 pub(super) struct Exhibit {
@@ -35,6 +35,7 @@ pub(super) fn exhibits(request: &Request) -> Vec<Exhibit> {
         }
     }
     exhibits.extend(in_context(&request.messages));
+    exhibits.extend(request.prompts.iter().filter(|text| !text.is_empty()).map(|text| alone(text, Standing::Asked)));
     exhibits
 }
 
@@ -72,13 +73,14 @@ fn alone(text: &str, standing: Standing) -> Exhibit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openai::request::Surface;
     use bytes::Bytes;
     use serde_json::{Value, json};
 
     fn plan(turns: &[(&str, &str)]) -> Vec<String> {
         let messages: Vec<Value> = turns.iter().map(|(role, text)| json!({"role": role, "content": text})).collect();
         let body = json!({ "messages": messages }).to_string();
-        let request = Request::parse(Bytes::from(body), 64).unwrap();
+        let request = Request::parse(Surface::Chat, Bytes::from(body), 64).unwrap();
         let show = |exhibit: Exhibit| {
             let text = match exhibit.input {
                 Input::Prompt(text) => text,

@@ -11,9 +11,9 @@ use crate::classify::pool::{Pool, Unavailable};
 use crate::classify::reading::Judged;
 use crate::classify::{Input, Scores};
 use crate::detect::Coverage;
-use crate::openai::chat::Request;
 use crate::openai::completion::Completion;
 use crate::openai::refusal::FinishReason;
+use crate::openai::request::{Asked, Request};
 use crate::policy::taxonomy::Principle;
 use crate::policy::{Action, Direction, Evidence, FailMode, Notice, Policy, Unjudgeable};
 use bytes::Bytes;
@@ -102,7 +102,7 @@ impl Guard {
             let (notice, verdict) = unjudgeable(Direction::Prompt);
             return Ok(Decision { outcome: Outcome::Instead(Substitute::Refusal(notice, None)), verdict });
         }
-        let scan = scan(request.opaque, coverage);
+        let scan = scan(request.opaque || request.unseen, coverage);
         let mut verdict = Verdict::nothing(Direction::Prompt, scan);
         for (Exhibit { standing, .. }, Judged { mut scores, .. }) in exhibits.into_iter().zip(judged) {
             if standing != Standing::Asked {
@@ -124,21 +124,25 @@ impl Guard {
         Ok(Decision { outcome, verdict })
     }
 
-    /// Judges every choice of `completion` as the answer to `question`; refused choices are replaced, the others kept.
+    /// Judges every choice of `completion` as the answer to what was asked; refused choices are replaced, the others kept.
     ///
     /// # Errors
     /// [`Unavailable`] when the model cannot judge and the policy fails closed.
     pub async fn inspect_completion(
         &self,
         policy: &Policy,
-        question: &str,
+        asked: &Asked,
         completion: Completion,
     ) -> Result<Decision<Cleared<Bytes>>, Unavailable> {
         if completion.opaque && policy.unjudgeable == Unjudgeable::Block {
             return Ok(self.withhold(completion));
         }
-        let answer = |text: &String| Input::Completion { prompt: question.to_owned(), completion: text.clone() };
-        let inputs = completion.choices.values().flatten().map(answer).collect();
+        let answer = |index: u64, text: &String| Input::Completion {
+            prompt: asked.question(index).to_owned(),
+            completion: text.clone(),
+        };
+        let choices = completion.choices.iter();
+        let inputs = choices.flat_map(|(index, texts)| texts.iter().map(|text| answer(*index, text))).collect();
         let judged = match self.pool.judge(inputs).await {
             Ok(judged) => judged,
             Err(why) => {
@@ -187,7 +191,7 @@ impl Guard {
     }
 }
 
-/// Clears what no LLM wrote: the list of models, and the upstream's own errors.
+/// Clears what no LLM wrote.
 #[must_use]
 pub const fn clear_without_completion(bytes: Bytes) -> Cleared<Bytes> {
     Cleared::new(bytes)

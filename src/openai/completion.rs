@@ -1,10 +1,11 @@
-//! An answer of `/v1/chat/completions`, whole or streamed: its bytes, the texts of each choice, and the answer that is
+//! An answer of the LLM, whole or streamed: its bytes, the texts of each choice, and the answer that is
 //! left when some choices are refused.
 
 use super::json;
-use super::refusal::{self, FinishReason};
-use super::sse;
+use super::refusal::{self, FinishReason, object};
+use super::request::Surface;
 use super::text::Texts;
+use super::{responses, sse};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -13,8 +14,9 @@ use std::collections::BTreeMap;
 pub struct Completion {
     bytes: Bytes,
     documents: Vec<Value>,
+    surface: Surface,
     streamed: bool,
-    /// The texts of each choice, by its index.
+    /// The texts of each choice, by its index; a surface without choices has one.
     pub choices: BTreeMap<u64, Vec<String>>,
     /// Whether there is something that cannot be judged (audio).
     pub opaque: bool,
@@ -24,11 +26,11 @@ pub struct Completion {
 const FRAME: [&str; 7] = ["id", "object", "created", "model", "system_fingerprint", "service_tier", "usage"];
 
 impl Completion {
-    /// Reads an answer: a stream of events, or one JSON document, nested at most `max_depth` deep.
+    /// Reads an answer of a surface: a stream of events, or one JSON document, nested at most `max_depth` deep.
     ///
     /// # Errors
     /// What makes it unreadable; an answer that cannot be read cannot be judged.
-    pub fn parse(bytes: Bytes, streamed: bool, max_depth: usize) -> Result<Self, &'static str> {
+    pub fn parse(surface: Surface, bytes: Bytes, streamed: bool, max_depth: usize) -> Result<Self, &'static str> {
         let documents = if streamed {
             let events = sse::events(&bytes).map_err(|_| "the stream is not UTF-8")?;
             let data = events.iter().filter(|data| data.trim() != sse::DONE);
@@ -37,15 +39,14 @@ impl Completion {
         } else {
             vec![json::parse(&bytes, max_depth).map_err(|_| "the body is not valid JSON")?]
         };
-        let mut texts: BTreeMap<u64, Texts> = BTreeMap::new();
-        for document in &documents {
-            for (index, value) in spoken_parts(document) {
-                texts.entry(index).or_default().collect(&value);
+        let (choices, opaque) = match surface {
+            Surface::Responses => {
+                let (texts, opaque) = responses::spoken(&documents);
+                (BTreeMap::from([(0, texts.into_iter().collect())]), opaque)
             }
-        }
-        let opaque = texts.values().any(|texts| texts.opaque);
-        let choices = texts.into_iter().map(|(index, texts)| (index, texts.into_spoken())).collect();
-        Ok(Self { bytes, documents, streamed, choices, opaque })
+            _ => spoken(&documents),
+        };
+        Ok(Self { bytes, documents, surface, streamed, choices, opaque })
     }
 
     /// The bytes as they came.
@@ -58,16 +59,24 @@ impl Completion {
     /// gone, the other choices and the usage stay.
     #[must_use]
     pub fn without(self, refused: &BTreeMap<u64, &str>, finish: FinishReason) -> Bytes {
-        if self.streamed { self.stream_without(refused, finish) } else { self.whole_without(refused, finish) }
+        match (self.surface, self.streamed) {
+            (Surface::Responses, streamed) => {
+                let message = refused.values().next().copied().unwrap_or_default();
+                let response = responses::refused(&responses::frame(&self.documents), message, finish);
+                Bytes::from(if streamed { responses::stream_of(&response) } else { response.to_string() })
+            }
+            (_, true) => self.stream_without(refused, finish),
+            (_, false) => self.whole_without(refused, finish),
+        }
     }
 
     fn whole_without(mut self, refused: &BTreeMap<u64, &str>, finish: FinishReason) -> Bytes {
         let document = self.documents.pop().unwrap_or_default();
-        let mut body = frame(&document, "chat.completion");
+        let mut body = frame(&document, object(self.surface, false));
         let mut choices: BTreeMap<u64, Value> =
             choices(&document).map(|(index, choice)| (index, choice.clone())).collect();
         for (index, message) in refused {
-            choices.insert(*index, refusal::choice(*index, message, finish));
+            choices.insert(*index, refusal::choice(self.surface, *index, message, finish));
         }
         body.insert("choices".to_owned(), choices.into_values().collect());
         Bytes::from(Value::Object(body).to_string())
@@ -77,10 +86,10 @@ impl Completion {
         let mut body = String::new();
         let mut usage = String::new();
         let first = self.documents.first().unwrap_or(&Value::Null);
-        let mut shared = frame(first, "chat.completion.chunk");
+        let mut shared = frame(first, object(self.surface, true));
         shared.remove("usage");
         for document in &self.documents {
-            let mut chunk = frame(document, "chat.completion.chunk");
+            let mut chunk = frame(document, object(self.surface, true));
             let kept: Vec<Value> = choices(document)
                 .filter(|(index, _)| !refused.contains_key(index))
                 .map(|(_, choice)| choice.clone())
@@ -93,12 +102,24 @@ impl Completion {
             }
         }
         let shared = Value::Object(shared);
-        body.extend(refused.iter().flat_map(|(index, message)| refusal::chunks(&shared, *index, message, finish)));
+        body.extend(
+            refused.iter().flat_map(|(index, message)| refusal::chunks(self.surface, &shared, *index, message, finish)),
+        );
         // Usage comes last, after every choice has ended.
         body.push_str(&usage);
         body.push_str(&sse::event(sse::DONE));
         Bytes::from(body)
     }
+}
+
+/// The texts of each choice, and whether some of an answer cannot be judged.
+fn spoken(documents: &[Value]) -> (BTreeMap<u64, Vec<String>>, bool) {
+    let mut texts: BTreeMap<u64, Texts> = BTreeMap::new();
+    for (index, value) in documents.iter().flat_map(spoken_parts) {
+        texts.entry(index).or_default().collect(&value);
+    }
+    let opaque = texts.values().any(|texts| texts.opaque);
+    (texts.into_iter().map(|(index, texts)| (index, texts.into_spoken())).collect(), opaque)
 }
 
 /// What of a document says something: each choice under its index, and whatever an answer holds beside its choices
@@ -165,8 +186,8 @@ mod tests {
             delta(1, &call("\"b c\"}"), Some("tool_calls")),
             delta(0, &json!({"content": "day"}), Some("stop")),
         ]);
-        let whole = Completion::parse(Bytes::from(whole.to_string()), false, 64).unwrap();
-        let streamed = Completion::parse(streamed, true, 64).unwrap();
+        let whole = Completion::parse(Surface::Chat, Bytes::from(whole.to_string()), false, 64).unwrap();
+        let streamed = Completion::parse(Surface::Chat, streamed, true, 64).unwrap();
         assert_eq!(whole.choices, streamed.choices);
         assert_eq!(whole.choices[&0], ["good day", "hm well"]);
     }
@@ -174,9 +195,9 @@ mod tests {
     #[test]
     fn what_stands_beside_the_choices_is_judged() {
         let body = json!({"id": "x", "model": "m", "choices": [], "note": "more text", "usage": {"total_tokens": 1}});
-        let answer = Completion::parse(Bytes::from(body.to_string()), false, 64).unwrap();
+        let answer = Completion::parse(Surface::Chat, Bytes::from(body.to_string()), false, 64).unwrap();
         assert_eq!(answer.choices[&0], ["more text"]);
-        let odd = Completion::parse(Bytes::from_static(b"\"just text\""), false, 64).unwrap();
+        let odd = Completion::parse(Surface::Chat, Bytes::from_static(b"\"just text\""), false, 64).unwrap();
         assert_eq!(odd.choices[&0], ["just text"]);
     }
 
@@ -187,7 +208,7 @@ mod tests {
              "logprobs": {"content": [{"token": "bad words"}]}, "finish_reason": "tool_calls"},
             {"index": 1, "message": {"content": "good"}, "finish_reason": "stop"},
         ]});
-        let answer = Completion::parse(Bytes::from(body.to_string()), false, 64).unwrap();
+        let answer = Completion::parse(Surface::Chat, Bytes::from(body.to_string()), false, 64).unwrap();
         let left = answer.without(&BTreeMap::from([(0, NO)]), FinishReason::ContentFilter);
         let left_text = std::str::from_utf8(&left).unwrap();
         assert!(!left_text.contains("bad words"), "{left_text}");
@@ -208,7 +229,7 @@ mod tests {
             delta(0, &json!({"content": "words"}), Some("stop")),
             usage.clone(),
         ]);
-        let answer = Completion::parse(body, true, 64).unwrap();
+        let answer = Completion::parse(Surface::Chat, body, true, 64).unwrap();
         let left = answer.without(&BTreeMap::from([(0, NO)]), FinishReason::ContentFilter);
         let events = sse::events(&left).unwrap();
         let (done, chunks) = events.split_last().unwrap();
@@ -225,8 +246,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_an_error() {
-        assert!(Completion::parse(Bytes::from_static(b"<html>"), false, 64).is_err());
-        assert!(Completion::parse(Bytes::from_static(b"data: {half"), true, 64).is_err());
-        assert!(Completion::parse(Bytes::from_static(b"data: \xff\n\n"), true, 64).is_err());
+        assert!(Completion::parse(Surface::Chat, Bytes::from_static(b"<html>"), false, 64).is_err());
+        assert!(Completion::parse(Surface::Chat, Bytes::from_static(b"data: {half"), true, 64).is_err());
+        assert!(Completion::parse(Surface::Chat, Bytes::from_static(b"data: \xff\n\n"), true, 64).is_err());
     }
 }

@@ -1,10 +1,15 @@
 //! The smallest view of the OpenAI API that the guard needs: which texts does a message hold, and what shape must a
-//! refusal have? A message keeps its bytes; the texts are derived from them, so that what is allowed passes unchanged.
+//! refusal have? Each surface has a file that finds its texts; [`request`] and [`completion`] are what they have in common.
+//! A message keeps its bytes; the texts are derived from them, so that what is allowed passes unchanged.
 
-pub mod chat;
+mod chat;
 pub mod completion;
+mod completions;
+mod embeddings;
 pub mod error;
 pub mod json;
 pub mod refusal;
+pub mod request;
+mod responses;
 pub mod sse;
 mod text;

@@ -1,7 +1,8 @@
 //! Answers of our own, in the shapes that SDKs take for whole answers.
 
-use super::chat::Asked;
 use super::error::content_filter;
+use super::request::{Asked, Surface};
+use super::responses;
 use super::sse;
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -60,28 +61,42 @@ pub struct Answer {
 const JSON: &str = "application/json";
 const EVENT_STREAM: &str = "text/event-stream";
 
-/// The answer to a refused prompt: `message` in every choice that was asked for, streamed if that was asked for.
+/// The answer to a refused prompt: `message` in every choice that was asked for, streamed if that was asked for. Where
+/// nobody waits for words, it is an error.
 #[must_use]
 pub fn answer(asked: &Asked, event_id: &str, message: &str, finish: FinishReason) -> Answer {
     let created = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs());
-    let id = format!("chatcmpl-{event_id}");
+    let body = match asked.surface {
+        Surface::Embeddings => return blocked(message, None),
+        Surface::Responses => {
+            let frame = json!({"id": format!("resp_{event_id}"), "created_at": created, "model": asked.model});
+            let response = responses::refused(&frame, message, finish);
+            if asked.stream { responses::stream_of(&response) } else { response.to_string() }
+        }
+        Surface::Chat | Surface::Completions => {
+            let id = if asked.surface == Surface::Chat { "chatcmpl" } else { "cmpl" };
+            let frame = json!({"id": format!("{id}-{event_id}"), "created": created, "model": asked.model});
+            choices(asked, &frame, message, finish)
+        }
+    };
+    Answer { status: 200, content_type: if asked.stream { EVENT_STREAM } else { JSON }, body: Bytes::from(body) }
+}
+
+fn choices(asked: &Asked, frame: &Value, message: &str, finish: FinishReason) -> String {
     let usage = json!({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0});
+    let frame = with(frame, [("object", Value::from(object(asked.surface, asked.stream)))]);
     if !asked.stream {
-        let choices: Vec<Value> = (0..asked.n).map(|index| choice(index, message, finish)).collect();
-        let body = json!({
-            "id": id, "object": "chat.completion", "created": created, "model": asked.model,
-            "choices": choices, "usage": usage,
-        });
-        return Answer { status: 200, content_type: JSON, body: Bytes::from(body.to_string()) };
+        let choices: Value = (0..asked.choices).map(|index| choice(asked.surface, index, message, finish)).collect();
+        return with(&frame, [("choices", choices), ("usage", usage)]).to_string();
     }
-    let frame = json!({"id": id, "object": "chat.completion.chunk", "created": created, "model": asked.model});
-    let mut body: String = (0..asked.n).flat_map(|index| chunks(&frame, index, message, finish)).collect();
+    let mut body: String =
+        (0..asked.choices).flat_map(|index| chunks(asked.surface, &frame, index, message, finish)).collect();
     if asked.include_usage {
         let last = with(&frame, [("choices", json!([])), ("usage", usage)]);
         body.push_str(&sse::event(&last.to_string()));
     }
     body.push_str(&sse::event(sse::DONE));
-    Answer { status: 200, content_type: EVENT_STREAM, body: Bytes::from(body) }
+    body
 }
 
 /// The error body for a refused prompt.
@@ -91,32 +106,51 @@ pub fn blocked(message: &str, category: Option<&str>) -> Answer {
     Answer { status: 400, content_type: JSON, body: Bytes::from(body) }
 }
 
-/// A refused choice of a whole answer.
-#[must_use]
-pub fn choice(index: u64, message: &str, finish: FinishReason) -> Value {
-    json!({
-        "index": index,
-        "message": {"role": "assistant", "content": message, "refusal": null},
-        "logprobs": null,
-        "finish_reason": finish.name(),
-    })
+/// What a surface with choices calls its answers.
+pub(super) const fn object(surface: Surface, streamed: bool) -> &'static str {
+    match (surface, streamed) {
+        (Surface::Completions, _) => "text_completion",
+        (_, false) => "chat.completion",
+        (_, true) => "chat.completion.chunk",
+    }
 }
 
-/// A refused choice of a stream: role, text and finish, each an event; `frame` holds what all chunks share.
-pub fn chunks(frame: &Value, index: u64, message: &str, finish: FinishReason) -> impl Iterator<Item = String> {
-    let deltas = [
-        (json!({"role": "assistant", "content": ""}), Value::Null),
-        (json!({"content": message}), Value::Null),
-        (json!({}), Value::from(finish.name())),
-    ];
-    deltas.into_iter().map(move |(delta, finish_reason)| {
-        let choice = json!({"index": index, "delta": delta, "logprobs": null, "finish_reason": finish_reason});
-        let chunk = with(frame, [("choices", json!([choice]))]);
+/// A refused choice of a whole answer.
+pub(super) fn choice(surface: Surface, index: u64, message: &str, finish: FinishReason) -> Value {
+    let frame = json!({"index": index, "logprobs": null, "finish_reason": finish.name()});
+    match surface {
+        Surface::Completions => with(&frame, [("text", Value::from(message))]),
+        _ => with(&frame, [("message", json!({"role": "assistant", "content": message, "refusal": null}))]),
+    }
+}
+
+/// A refused choice of a stream: the text and its end, each an event; `frame` holds what all chunks share.
+pub(super) fn chunks(
+    surface: Surface,
+    frame: &Value,
+    index: u64,
+    message: &str,
+    finish: FinishReason,
+) -> impl Iterator<Item = String> {
+    let said = match surface {
+        Surface::Completions => vec![("text", json!(message)), ("text", json!(""))],
+        _ => vec![
+            ("delta", json!({"role": "assistant", "content": ""})),
+            ("delta", json!({"content": message})),
+            ("delta", json!({})),
+        ],
+    };
+    let last = said.len() - 1;
+    said.into_iter().enumerate().map(move |(place, said)| {
+        let finish_reason = if place == last { Value::from(finish.name()) } else { Value::Null };
+        let choice = json!({"index": index, "logprobs": null, "finish_reason": finish_reason});
+        let chunk = with(frame, [("choices", json!([with(&choice, [said])]))]);
         sse::event(&chunk.to_string())
     })
 }
 
-fn with<const N: usize>(frame: &Value, fields: [(&str, Value); N]) -> Value {
+/// `frame` with more fields.
+pub(super) fn with<const N: usize>(frame: &Value, fields: [(&str, Value); N]) -> Value {
     let mut chunk = frame.as_object().cloned().unwrap_or_default();
     chunk.extend(fields.map(|(key, value)| (key.to_owned(), value)));
     Value::Object(chunk)
@@ -125,12 +159,12 @@ fn with<const N: usize>(frame: &Value, fields: [(&str, Value); N]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::openai::chat::Request;
+    use crate::openai::request::Request;
 
     fn asked(extra: &Value) -> Asked {
         let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]});
         body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        Request::parse(Bytes::from(body.to_string()), 64).unwrap().asked()
+        Request::parse(Surface::Chat, Bytes::from(body.to_string()), 64).unwrap().asked().clone()
     }
 
     #[test]

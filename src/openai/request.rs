@@ -1,0 +1,321 @@
+//! A request of any surface: its bytes, and the texts that the LLM will read.
+
+use super::json::{self, Fault};
+use super::text::Texts;
+use super::{chat, completions, embeddings, responses};
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+/// An endpoint that the LLM can be reached by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Surface {
+    /// `/v1/chat/completions`
+    Chat,
+    /// `/v1/completions`
+    Completions,
+    /// `/v1/responses`
+    Responses,
+    /// `/v1/embeddings`
+    Embeddings,
+}
+
+/// A request that owns its bytes; everything else is derived from them.
+pub struct Request {
+    bytes: Bytes,
+    asked: Asked,
+    /// The turns of a conversation, in their order.
+    pub messages: Vec<Message>,
+    /// Texts that have nothing to do with one another: legacy prompts, what is to be embedded.
+    pub prompts: Vec<String>,
+    /// Texts outside the turns that the LLM reads: tool definitions, schemas, predictions.
+    pub definitions: Vec<String>,
+    /// Whether there is something that cannot be judged (images, audio, files, token ids).
+    pub opaque: bool,
+    /// Whether the LLM also reads what the upstream keeps: an earlier response, a stored prompt.
+    pub unseen: bool,
+}
+
+/// One turn.
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// All that is said in it.
+    pub text: String,
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// `system` or `developer`.
+    System,
+    /// `user`, and any role that is not known.
+    User,
+    /// `assistant`.
+    Assistant,
+    /// `tool` or `function`.
+    Tool,
+}
+
+/// Why a body is not a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Invalid {
+    /// It is not acceptable JSON.
+    Json(Fault),
+    /// A field is missing or of the wrong kind.
+    Field {
+        /// The field.
+        param: &'static str,
+        /// What is expected.
+        message: &'static str,
+    },
+}
+
+/// Which answer was asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Where it was asked.
+    pub surface: Surface,
+    /// The model that is asked for.
+    pub model: String,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+    /// Whether a stream ends with a usage chunk.
+    pub include_usage: bool,
+    /// How many choices are asked for, of all questions together.
+    pub choices: u64,
+    /// What the choices answer: what the user said last, or each prompt.
+    questions: Vec<String>,
+}
+
+/// What a surface finds in a body.
+#[derive(Default)]
+pub(super) struct View {
+    pub(super) messages: Vec<Message>,
+    pub(super) prompts: Vec<String>,
+    /// How many answers to each question.
+    pub(super) n: u64,
+    pub(super) opaque: bool,
+    pub(super) unseen: bool,
+    /// The fields that the above were read from.
+    pub(super) read: &'static [&'static str],
+}
+
+type Body = Map<String, Value>;
+
+const MAX_CHOICES: u64 = 128;
+
+impl Request {
+    /// Reads a request body of a surface, nested at most `max_depth` deep.
+    ///
+    /// # Errors
+    /// [`Invalid`], with the position or the field.
+    pub fn parse(surface: Surface, bytes: Bytes, max_depth: usize) -> Result<Self, Invalid> {
+        let body = json::parse(&bytes, max_depth).map_err(Invalid::Json)?;
+        let body = body.as_object().ok_or(Invalid::Field { param: "body", message: "expected a JSON object" })?;
+        let view = match surface {
+            Surface::Chat => chat::view(body),
+            Surface::Completions => completions::view(body),
+            Surface::Responses => responses::view(body),
+            Surface::Embeddings => embeddings::view(body),
+        }?;
+        let View { messages, prompts, n, opaque, unseen, read } = view;
+        let last = messages.iter().rev().find(|message| message.role == Role::User);
+        let questions: Vec<String> = last.map(|message| &message.text).into_iter().chain(&prompts).cloned().collect();
+        let asked = Asked {
+            surface,
+            model: string(body, "model")?.unwrap_or_default().to_owned(),
+            stream: flag(body.get("stream"), "stream")?,
+            include_usage: include_usage(body)?,
+            choices: n.saturating_mul(questions.len().max(1) as u64),
+            questions,
+        };
+        Ok(Self { asked, messages, prompts, definitions: definitions(body, read), opaque, unseen, bytes })
+    }
+
+    /// The bytes as they came.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// What is still to be known of the request when its bytes have been handed on.
+    #[must_use]
+    pub fn asked(&self) -> &Asked {
+        &self.asked
+    }
+}
+
+impl Asked {
+    /// The question that the choice at `index` answers; empty when it is not known.
+    #[must_use]
+    pub fn question(&self, index: u64) -> &str {
+        let each = (self.choices / self.questions.len().max(1) as u64).max(1);
+        let place = usize::try_from(index / each).unwrap_or(usize::MAX);
+        self.questions.get(place).or(self.questions.last()).map_or("", String::as_str)
+    }
+}
+
+/// Texts of every field but those that were `read` and those that name, count or choose.
+fn definitions(body: &Body, read: &[&str]) -> Vec<String> {
+    const SILENT: [&str; 15] = [
+        "model",
+        "user",
+        "metadata",
+        "safety_identifier",
+        "prompt_cache_key",
+        "service_tier",
+        "reasoning_effort",
+        "verbosity",
+        "stop",
+        "tool_choice",
+        "modalities",
+        "encoding_format",
+        "truncation",
+        "include",
+        "previous_response_id",
+    ];
+    let fields = body.iter().filter(|(key, _)| !SILENT.contains(&key.as_str()) && !read.contains(&key.as_str()));
+    let texts = fields.flat_map(|(_, field)| Texts::of_definition(field).into_spoken());
+    // Schemas are full of one-word names; only a phrase can ask for anything.
+    texts.filter(|text| text.trim().contains(char::is_whitespace)).collect()
+}
+
+fn include_usage(body: &Body) -> Result<bool, Invalid> {
+    let options = body.get("stream_options").and_then(|options| options.get("include_usage"));
+    flag(options, "stream_options.include_usage")
+}
+
+fn flag(value: Option<&Value>, param: &'static str) -> Result<bool, Invalid> {
+    match value {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(_) => Err(Invalid::Field { param, message: "expected true or false" }),
+    }
+}
+
+/// A field that is a string or absent.
+pub(super) fn string<'a>(body: &'a Body, param: &'static str) -> Result<Option<&'a str>, Invalid> {
+    match body.get(param) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Invalid::Field { param, message: "expected a string" }),
+    }
+}
+
+/// How many answers are asked for.
+pub(super) fn choices(body: &Body) -> Result<u64, Invalid> {
+    match body.get("n") {
+        None | Some(Value::Null) => Ok(1),
+        Some(n) => n
+            .as_u64()
+            .filter(|n| (1..=MAX_CHOICES).contains(n))
+            .ok_or(Invalid::Field { param: "n", message: "expected a whole number from 1 to 128" }),
+    }
+}
+
+/// A string, a list of strings, or what is the same in token ids, which cannot be judged: the texts, and whether there
+/// are token ids.
+pub(super) fn texts_or_tokens(value: &Value, param: &'static str) -> Result<(Vec<String>, bool), Invalid> {
+    let invalid = Invalid::Field { param, message: "expected a string, a list of strings, or token ids" };
+    let Value::Array(items) = value else {
+        return value.as_str().map(|text| (vec![text.to_owned()], false)).ok_or(invalid);
+    };
+    if let Some(texts) = items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>() {
+        return Ok((texts, false));
+    }
+    let is_ids = |item: &Value| item.is_number() || item.as_array().is_some_and(|ids| ids.iter().all(Value::is_number));
+    if items.iter().all(is_ids) { Ok((Vec::new(), true)) } else { Err(invalid) }
+}
+
+impl Message {
+    /// Reads what is said in `value`.
+    pub(super) fn of(role: Role, value: &Value, opaque: &mut bool) -> Self {
+        let mut texts = Texts::default();
+        texts.collect(value);
+        *opaque |= texts.opaque;
+        Self { role, text: texts.into_spoken().join("\n") }
+    }
+}
+
+impl Role {
+    /// The role of this name; unknown ones speak as the user, whose words are judged most closely.
+    pub(super) fn from_name(name: &str) -> Self {
+        match name {
+            "system" | "developer" => Self::System,
+            "assistant" => Self::Assistant,
+            "tool" | "function" => Self::Tool,
+            _ => Self::User,
+        }
+    }
+
+    /// The name in a conversation's context.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn request(body: &Value) -> Result<Request, Invalid> {
+        Request::parse(Surface::Chat, Bytes::from(body.to_string()), 64)
+    }
+
+    #[test]
+    fn texts_are_read_from_strings_parts_and_tool_calls() {
+        let request = request(&json!({
+            "model": "m",
+            "messages": [
+                {"role": "developer", "content": "be kind"},
+                {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+                {"role": "assistant", "content": null, "tool_calls": [{"id": "1", "type": "function",
+                    "function": {"name": "look_up", "arguments": "{\"q\": 1}"}}]},
+                {"role": "tool", "tool_call_id": "1", "content": "found"},
+            ],
+            "tools": [{"type": "function", "function": {"name": "look_up", "description": "looks things up"}}],
+        }))
+        .unwrap();
+        let turns: Vec<_> = request.messages.iter().map(|m| (m.role, m.text.as_str())).collect();
+        assert_eq!(
+            turns,
+            [(Role::System, "be kind"), (Role::User, "a\nb"), (Role::Assistant, "{\"q\": 1}"), (Role::Tool, "found")]
+        );
+        assert_eq!(request.definitions, ["looks things up"]);
+        assert_eq!(request.asked().question(0), "a\nb");
+        assert!(!request.opaque && !request.asked().stream && request.asked().choices == 1);
+    }
+
+    #[test]
+    fn an_image_makes_the_request_opaque() {
+        let part = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}});
+        let request = request(&json!({"messages": [{"role": "user", "content": [part]}]})).unwrap();
+        assert!(request.opaque);
+    }
+
+    #[test]
+    fn fields_of_the_wrong_kind_are_named() {
+        let param = |body: Value| match request(&body).map(|_| ()) {
+            Err(Invalid::Field { param, .. }) => param,
+            other => panic!("{other:?}"),
+        };
+        let with = |key: &str, value: Value| json!({"messages": [{"role": "user", "content": "x"}], key: value});
+        assert_eq!(param(json!([])), "body");
+        assert_eq!(param(json!({})), "messages");
+        assert_eq!(param(json!({"messages": []})), "messages");
+        assert_eq!(param(json!({"messages": ["x"]})), "messages");
+        assert_eq!(param(json!({"messages": [{"content": "x"}]})), "messages");
+        assert_eq!(param(with("model", json!(3))), "model");
+        assert_eq!(param(with("stream", json!("true"))), "stream");
+        assert_eq!(param(with("n", json!(0))), "n");
+        assert_eq!(param(with("n", json!(1000))), "n");
+    }
+}

@@ -151,6 +151,8 @@ impl Proxy {
             .env("NONNOCERE_SERVER__LISTEN", "127.0.0.1:0")
             .env("NONNOCERE_SERVER__ADMIN_LISTEN", "127.0.0.1:0")
             .env("NONNOCERE_GUARD__WORKERS", "1")
+            // The same prompts come again and again; what is measured is judging them.
+            .env("NONNOCERE_GUARD__REMEMBERED", "0")
             .env("NONNOCERE_LOG__LEVEL", "warn")
             .stdout(Stdio::piped())
             .spawn()?;

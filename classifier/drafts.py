@@ -161,6 +161,8 @@ def report(paths: list[Path]) -> None:
             if len(rows) == 2 and rows[0].get("messages") is None:
                 worse, safe = sorted(rows, key=lambda one: one["label"] == "safe")
                 pairs.append((worse["text"], safe["text"]))
+    if not pairs:
+        return print("no pairs: nothing to compare")
     right, worse, safe = by_words(pairs)
     print(f"{len(pairs)} pairs; single words pick the worse side of {right:.1%}")
     print("only in the worse text, only in the safe one (pairs):", ", ".join(worse))

@@ -46,6 +46,7 @@ struct RawGuard {
     workers: usize,
     queue: usize,
     deadline: Span,
+    remembered: usize,
     refusal: Style,
     finish_reason: FinishReason,
 }
@@ -88,6 +89,8 @@ pub struct Config {
     pub queue: usize,
     /// How long judging one message may take.
     pub deadline: Duration,
+    /// How many verdicts are remembered.
+    pub remembered: usize,
     /// How refusals are put.
     pub manner: Manner,
     /// What a request may cost.
@@ -231,6 +234,7 @@ impl RawConfig {
             workers: if guard.workers == 0 { cores() } else { guard.workers },
             queue: guard.queue,
             deadline: guard.deadline.0,
+            remembered: guard.remembered,
             manner: Manner { style: guard.refusal, finish: guard.finish_reason },
             limits: limits.checked(),
             log,

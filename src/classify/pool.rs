@@ -1,5 +1,6 @@
 //! The bridge from async code to the classifiers: one bounded queue, one thread a classifier.
 
+use super::cache::{Cache, Key};
 use super::reading::{self, Judged};
 use super::{Classifier, ClassifyError, Input};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,6 +14,7 @@ pub struct Pool {
     queue: usize,
     deadline: Duration,
     model: String,
+    cache: Cache,
 }
 
 struct Job {
@@ -33,7 +35,8 @@ pub enum Unavailable {
 }
 
 impl Pool {
-    /// Starts a worker for each classifier. `queue` bounds the jobs that wait; `deadline` bounds each job.
+    /// Starts a worker for each classifier. `queue` bounds the jobs that wait, `deadline` each job, and `cache` knows what
+    /// was judged before.
     ///
     /// # Errors
     /// When there is no classifier, or a thread cannot be started.
@@ -41,6 +44,7 @@ impl Pool {
         classifiers: Vec<Arc<dyn Classifier>>,
         queue: usize,
         deadline: Duration,
+        cache: Cache,
     ) -> Result<Self, ClassifyError> {
         let no_worker = || ClassifyError::Inference("no classifier was given to the pool".to_owned());
         let model = classifiers.first().ok_or_else(no_worker)?.id().to_owned();
@@ -53,7 +57,7 @@ impl Pool {
                 .spawn(move || work(&*classifier, &waiting))
                 .map_err(|e| ClassifyError::Inference(format!("a worker thread: {e}")))?;
         }
-        Ok(Self { jobs, queue, deadline, model })
+        Ok(Self { jobs, queue, deadline, model, cache })
     }
 
     /// Judges `inputs`, in their order.
@@ -61,9 +65,19 @@ impl Pool {
     /// # Errors
     /// [`Unavailable`]: at once when the queue is full, and after the deadline at the latest.
     pub async fn judge(&self, inputs: Vec<Input>) -> Result<Vec<Judged>, Unavailable> {
-        if inputs.is_empty() {
-            return Ok(Vec::new());
-        }
+        let known = self.cache.look_up(&inputs);
+        let is_new = |found: &(Key, Option<Judged>)| found.1.is_none();
+        let inputs: Vec<Input> =
+            inputs.into_iter().zip(&known).filter(|(_, found)| is_new(found)).map(|(input, _)| input).collect();
+        let judged = if inputs.is_empty() { Vec::new() } else { self.judge_new(inputs).await? };
+        let keys = known.iter().filter(|found| is_new(found)).map(|(key, _)| *key);
+        self.cache.keep(keys.zip(judged.iter().cloned()));
+        let mut judged = judged.into_iter();
+        let lost = || Unavailable::Failed("the worker left an input out".to_owned());
+        known.into_iter().map(|(_, found)| found.or_else(|| judged.next()).ok_or_else(lost)).collect()
+    }
+
+    async fn judge_new(&self, inputs: Vec<Input>) -> Result<Vec<Judged>, Unavailable> {
         let (reply, verdict) = oneshot::channel();
         let job = Job { inputs, until: Instant::now() + self.deadline, reply };
         self.jobs.try_send(job).map_err(|refused| match refused {

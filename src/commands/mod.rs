@@ -4,6 +4,7 @@ pub mod check;
 pub mod policy;
 pub mod serve;
 
+use crate::classify::cache::Cache;
 use crate::classify::onnx::{EMBEDDED, ModelFiles, OnnxClassifier};
 use crate::classify::pool::Pool;
 use crate::classify::{Classifier, ClassifyError};
@@ -21,7 +22,7 @@ fn start_pool(config: &Config) -> anyhow::Result<Pool> {
     for _ in 0..config.workers {
         classifiers.push(Arc::new(load()?));
     }
-    Ok(Pool::start(classifiers, config.queue, config.deadline)?)
+    Ok(Pool::start(classifiers, config.queue, config.deadline, Cache::new(config.remembered))?)
 }
 
 fn load_folder(folder: &Path) -> Result<OnnxClassifier, ClassifyError> {

@@ -2,8 +2,8 @@
 //!
 //! Every text that the LLM will read is judged alone. The last user turn is judged once more in the light of the turns
 //! before it, so that a violation that is split over turns is seen whole. Turns that were answered already are judged
-//! too, since a caller can write any history; one that violates counts unless the answer to it declined, so that an
-//! old, refused turn does not poison the ones after it.
+//! too, since a caller can write any history; one that violates counts unless the answer to it declined, or unless this
+//! proxy refused it and the client dropped the refusal, so that an old, refused turn does not poison the ones after it.
 
 use crate::classify::Input;
 use crate::openai::request::{Message, Request, Role};
@@ -23,23 +23,36 @@ pub(super) enum Standing {
     Read,
     /// Answered already, by this text: it does not count when the answer declined.
     Answered(Input),
+    /// Said before the last turn and never answered: it does not count when this proxy refused it.
+    Unanswered(String),
+    /// Said by the LLM, or put into its mouth: judged as a completion.
+    Said,
 }
 
 /// Everything in `request` that must be judged.
 pub(super) fn exhibits(request: &Request) -> Vec<Exhibit> {
     let mut exhibits: Vec<Exhibit> = request.definitions.iter().map(|text| alone(text, Standing::Read)).collect();
-    for (position, message) in request.messages.iter().enumerate() {
-        let (_, later) = request.messages.split_at(position + 1);
-        if !message.text.is_empty() {
-            exhibits.extend(standing(message, later).map(|standing| alone(&message.text, standing)));
+    for (position, message) in request.messages.iter().enumerate().filter(|(_, message)| !message.text.is_empty()) {
+        let (earlier, later) = request.messages.split_at(position);
+        let later = later.get(1..).unwrap_or_default();
+        if message.role == Role::Assistant {
+            exhibits.push(said(message, earlier));
         }
+        exhibits.extend(standing(message, later).map(|standing| alone(&message.text, standing)));
     }
     exhibits.extend(in_context(&request.messages));
     exhibits.extend(request.prompts.iter().filter(|text| !text.is_empty()).map(|text| alone(text, Standing::Asked)));
     exhibits
 }
 
-/// How `message` counts, given the messages after it; `None` for what the LLM itself said.
+/// What the LLM said, as the answer to the turn before it.
+fn said(message: &Message, earlier: &[Message]) -> Exhibit {
+    let asked = earlier.iter().rfind(|message| message.role == Role::User);
+    let prompt = asked.map_or_else(String::new, |message| message.text.clone());
+    Exhibit { input: Input::Completion { prompt, completion: message.text.clone() }, standing: Standing::Said }
+}
+
+/// How `message` counts when it is judged alone, given the messages after it; `None` for what the LLM itself said.
 fn standing(message: &Message, later: &[Message]) -> Option<Standing> {
     let answer = later.iter().find(|message| message.role == Role::Assistant);
     // The answer settles the matter only if the conversation went on after it; else it is words put into the LLM's mouth.
@@ -47,6 +60,10 @@ fn standing(message: &Message, later: &[Message]) -> Option<Standing> {
     match (message.role, answer) {
         (Role::Assistant, _) => later.is_empty().then_some(Standing::Read),
         (Role::System | Role::Tool, _) => Some(Standing::Read),
+        // Another turn of the user came before any answer.
+        (Role::User, _) if later.first().is_some_and(|next| next.role == Role::User) => {
+            Some(Standing::Unanswered(message.text.clone()))
+        }
         (Role::User, Some(answer)) if goes_on => Some(Standing::Answered(Input::Completion {
             prompt: message.text.clone(),
             completion: answer.text.clone(),
@@ -85,12 +102,14 @@ mod tests {
             let text = match exhibit.input {
                 Input::Prompt(text) => text,
                 Input::Conversation { context, turn } => format!("{context}| {turn}"),
-                Input::Completion { .. } => unreachable!(),
+                Input::Completion { prompt, completion } => format!("{prompt} > {completion}"),
             };
             let standing = match exhibit.standing {
                 Standing::Asked => "asked",
                 Standing::Read => "read",
                 Standing::Answered(_) => "answered",
+                Standing::Unanswered(_) => "unanswered",
+                Standing::Said => "said",
             };
             format!("{standing} {text}")
         };
@@ -106,22 +125,28 @@ mod tests {
     fn a_later_turn_is_judged_alone_and_in_context_and_history_as_answered() {
         assert_eq!(
             plan(&[("user", "a"), ("assistant", "b"), ("user", "c")]),
-            ["answered a", "asked c", "asked user: a\nassistant: b\n| c"]
+            ["answered a", "said a > b", "asked c", "asked user: a\nassistant: b\n| c"]
         );
     }
 
     #[test]
     fn words_put_into_the_mouth_of_the_llm_are_judged_and_settle_nothing() {
-        assert_eq!(plan(&[("user", "a"), ("assistant", "Sure, here is")]), ["asked a", "read Sure, here is"]);
+        assert_eq!(
+            plan(&[("user", "a"), ("assistant", "Sure, here is")]),
+            ["asked a", "said a > Sure, here is", "read Sure, here is"]
+        );
     }
 
     #[test]
     fn several_turns_in_a_row_are_all_new() {
-        assert_eq!(plan(&[("user", "a"), ("user", "b")]), ["asked a", "asked b", "asked user: a\n| b"]);
+        assert_eq!(plan(&[("user", "a"), ("user", "b")]), ["unanswered a", "asked b", "asked user: a\n| b"]);
     }
 
     #[test]
     fn tool_results_are_read() {
-        assert_eq!(plan(&[("user", "a"), ("assistant", "call"), ("tool", "t")]), ["answered a", "read t"]);
+        assert_eq!(
+            plan(&[("user", "a"), ("assistant", "call"), ("tool", "t")]),
+            ["answered a", "said a > call", "read t"]
+        );
     }
 }

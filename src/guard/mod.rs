@@ -2,6 +2,7 @@
 
 mod cleared;
 mod conversation;
+mod memory;
 mod verdict;
 
 pub use cleared::Cleared;
@@ -18,6 +19,7 @@ use crate::policy::taxonomy::Principle;
 use crate::policy::{Action, Direction, Evidence, FailMode, Notice, Policy, Unjudgeable};
 use bytes::Bytes;
 use conversation::{Exhibit, Standing};
+use memory::Refused;
 use std::collections::BTreeMap;
 
 /// From here on a completion counts as declining.
@@ -54,13 +56,14 @@ pub struct Decision<T> {
 pub struct Guard {
     pool: Pool,
     finish: FinishReason,
+    refused: Refused,
 }
 
 impl Guard {
     /// A guard that judges by `pool` and ends refused choices with `finish`.
     #[must_use]
-    pub const fn new(pool: Pool, finish: FinishReason) -> Self {
-        Self { pool, finish }
+    pub fn new(pool: Pool, finish: FinishReason) -> Self {
+        Self { pool, finish, refused: Refused::default() }
     }
 
     /// The model's short hash.
@@ -104,15 +107,19 @@ impl Guard {
         }
         let scan = scan(request.opaque || request.unseen, coverage);
         let mut verdict = Verdict::nothing(Direction::Prompt, scan);
-        for (Exhibit { standing, .. }, Judged { mut scores, .. }) in exhibits.into_iter().zip(judged) {
-            if standing != Standing::Asked {
+        for (Exhibit { standing, input }, Judged { mut scores, .. }) in exhibits.into_iter().zip(judged) {
+            if !matches!(standing, Standing::Asked | Standing::Unanswered(_)) {
                 scores.crisis = 0.0;
             }
-            let action = policy.decide(Direction::Prompt, Evidence { scores: &scores });
-            if let (Standing::Answered(exchange), Action::Block(_)) = (standing, &action)
-                && self.declined(exchange).await
-            {
-                continue;
+            let direction = if standing == Standing::Said { Direction::Completion } else { Direction::Prompt };
+            let action = policy.decide(direction, Evidence { scores: &scores });
+            if let Action::Block(_) = &action {
+                match (&standing, &input) {
+                    (Standing::Answered(exchange), _) if self.declined(exchange.clone()).await => continue,
+                    (Standing::Unanswered(turn), _) if self.refused.knows(turn) => continue,
+                    (Standing::Asked, Input::Prompt(turn)) => self.refused.remember(turn),
+                    _ => {}
+                }
             }
             verdict.add(action, scores);
         }

@@ -2,7 +2,7 @@
 //! left when some choices are refused.
 
 use super::json;
-use super::refusal::{self, FinishReason, object};
+use super::refusal::{Choice, FinishReason, object};
 use super::request::Surface;
 use super::text::Texts;
 use super::{responses, sse};
@@ -70,13 +70,17 @@ impl Completion {
         }
     }
 
+    fn refused<'a>(&self, index: u64, message: &'a str, finish: FinishReason) -> Choice<'a> {
+        Choice { surface: self.surface, index, message, finish }
+    }
+
     fn whole_without(mut self, refused: &BTreeMap<u64, &str>, finish: FinishReason) -> Bytes {
         let document = self.documents.pop().unwrap_or_default();
         let mut body = frame(&document, object(self.surface, false));
         let mut choices: BTreeMap<u64, Value> =
             choices(&document).map(|(index, choice)| (index, choice.clone())).collect();
         for (index, message) in refused {
-            choices.insert(*index, refusal::choice(self.surface, *index, message, finish));
+            choices.insert(*index, self.refused(*index, message, finish).whole());
         }
         body.insert("choices".to_owned(), choices.into_values().collect());
         Bytes::from(Value::Object(body).to_string())
@@ -103,7 +107,7 @@ impl Completion {
         }
         let shared = Value::Object(shared);
         body.extend(
-            refused.iter().flat_map(|(index, message)| refusal::chunks(self.surface, &shared, *index, message, finish)),
+            refused.iter().flat_map(|(index, message)| self.refused(*index, message, finish).streamed(&shared)),
         );
         // Usage comes last, after every choice has ended.
         body.push_str(&usage);

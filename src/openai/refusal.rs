@@ -85,12 +85,13 @@ pub fn answer(asked: &Asked, event_id: &str, message: &str, finish: FinishReason
 fn choices(asked: &Asked, frame: &Value, message: &str, finish: FinishReason) -> String {
     let usage = json!({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0});
     let frame = with(frame, [("object", Value::from(object(asked.surface, asked.stream)))]);
+    let surface = asked.surface;
+    let choices = (0..asked.choices).map(|index| Choice { surface, index, message, finish });
     if !asked.stream {
-        let choices: Value = (0..asked.choices).map(|index| choice(asked.surface, index, message, finish)).collect();
+        let choices: Value = choices.map(Choice::whole).collect();
         return with(&frame, [("choices", choices), ("usage", usage)]).to_string();
     }
-    let mut body: String =
-        (0..asked.choices).flat_map(|index| chunks(asked.surface, &frame, index, message, finish)).collect();
+    let mut body: String = choices.flat_map(|choice| choice.streamed(&frame)).collect();
     if asked.include_usage {
         let last = with(&frame, [("choices", json!([])), ("usage", usage)]);
         body.push_str(&sse::event(&last.to_string()));
@@ -115,38 +116,44 @@ pub(super) const fn object(surface: Surface, streamed: bool) -> &'static str {
     }
 }
 
-/// A refused choice of a whole answer.
-pub(super) fn choice(surface: Surface, index: u64, message: &str, finish: FinishReason) -> Value {
-    let frame = json!({"index": index, "logprobs": null, "finish_reason": finish.name()});
-    match surface {
-        Surface::Completions => with(&frame, [("text", Value::from(message))]),
-        _ => with(&frame, [("message", json!({"role": "assistant", "content": message, "refusal": null}))]),
-    }
+/// A refused choice, on a surface with choices.
+#[derive(Clone, Copy)]
+pub(super) struct Choice<'a> {
+    pub(super) surface: Surface,
+    pub(super) index: u64,
+    pub(super) message: &'a str,
+    pub(super) finish: FinishReason,
 }
 
-/// A refused choice of a stream: the text and its end, each an event; `frame` holds what all chunks share.
-pub(super) fn chunks(
-    surface: Surface,
-    frame: &Value,
-    index: u64,
-    message: &str,
-    finish: FinishReason,
-) -> impl Iterator<Item = String> {
-    let said = match surface {
-        Surface::Completions => vec![("text", json!(message)), ("text", json!(""))],
-        _ => vec![
-            ("delta", json!({"role": "assistant", "content": ""})),
-            ("delta", json!({"content": message})),
-            ("delta", json!({})),
-        ],
-    };
-    let last = said.len() - 1;
-    said.into_iter().enumerate().map(move |(place, said)| {
-        let finish_reason = if place == last { Value::from(finish.name()) } else { Value::Null };
-        let choice = json!({"index": index, "logprobs": null, "finish_reason": finish_reason});
-        let chunk = with(frame, [("choices", json!([with(&choice, [said])]))]);
-        sse::event(&chunk.to_string())
-    })
+impl Choice<'_> {
+    /// The choice in a whole answer.
+    pub(super) fn whole(self) -> Value {
+        let frame = json!({"index": self.index, "logprobs": null, "finish_reason": self.finish.name()});
+        let message = self.message;
+        match self.surface {
+            Surface::Completions => with(&frame, [("text", Value::from(message))]),
+            _ => with(&frame, [("message", json!({"role": "assistant", "content": message, "refusal": null}))]),
+        }
+    }
+
+    /// The choice in a stream: its text and its end, each an event; `frame` holds what all chunks share.
+    pub(super) fn streamed(self, frame: &Value) -> impl Iterator<Item = String> {
+        let said = match self.surface {
+            Surface::Completions => vec![("text", json!(self.message)), ("text", json!(""))],
+            _ => vec![
+                ("delta", json!({"role": "assistant", "content": ""})),
+                ("delta", json!({"content": self.message})),
+                ("delta", json!({})),
+            ],
+        };
+        let last = said.len() - 1;
+        said.into_iter().enumerate().map(move |(place, said)| {
+            let finish_reason = if place == last { Value::from(self.finish.name()) } else { Value::Null };
+            let choice = json!({"index": self.index, "logprobs": null, "finish_reason": finish_reason});
+            let chunk = with(frame, [("choices", json!([with(&choice, [said])]))]);
+            sse::event(&chunk.to_string())
+        })
+    }
 }
 
 /// `frame` with more fields.

@@ -84,7 +84,7 @@ pub struct Asked {
     pub include_usage: bool,
     /// How many choices are asked for, of all questions together.
     pub choices: u64,
-    /// What the choices answer: what the user said last, or each prompt.
+    /// What the choices answer: what the user said since the last answer, or each prompt.
     questions: Vec<String>,
 }
 
@@ -120,8 +120,7 @@ impl Request {
             Surface::Embeddings => embeddings::view(body),
         }?;
         let View { messages, prompts, n, opaque, unseen, read } = view;
-        let last = messages.iter().rev().find(|message| message.role == Role::User);
-        let questions: Vec<String> = last.map(|message| &message.text).into_iter().chain(&prompts).cloned().collect();
+        let questions: Vec<String> = question(&messages).into_iter().chain(prompts.iter().cloned()).collect();
         let asked = Asked {
             surface,
             model: string(body, "model")?.unwrap_or_default().to_owned(),
@@ -154,6 +153,16 @@ impl Asked {
         let place = usize::try_from(index / each).unwrap_or(usize::MAX);
         self.questions.get(place).or(self.questions.last()).map_or("", String::as_str)
     }
+}
+
+/// What the LLM is to answer: all that the user said since it last spoke, or else the user's last words.
+fn question(messages: &[Message]) -> Option<String> {
+    let start = messages.iter().rposition(|message| message.role == Role::Assistant).map_or(0, |place| place + 1);
+    let said = |messages: &[Message]| -> Vec<String> {
+        messages.iter().filter(|message| message.role == Role::User).map(|message| message.text.clone()).collect()
+    };
+    let new = said(messages.get(start..).unwrap_or_default());
+    if new.is_empty() { said(messages).pop() } else { Some(new.join("\n")) }
 }
 
 /// Texts of every field but those that were `read` and those that name, count or choose.

@@ -9,6 +9,7 @@ use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use nonnocere::admin::{self, Readiness};
+use nonnocere::classify::cache::Cache;
 use nonnocere::classify::pool::Pool;
 use nonnocere::classify::{Classifier, ClassifyError, Input, Scores};
 use nonnocere::config::Limits;
@@ -261,7 +262,7 @@ impl RunningProxy {
         let (listener, admin) =
             (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let (address, admin_address) = (listener.local_addr().unwrap(), admin.local_addr().unwrap());
-        let pool = Pool::start(vec![options.classifier], 16, Duration::from_secs(10)).unwrap();
+        let pool = Pool::start(vec![options.classifier], 16, Duration::from_secs(10), Cache::new(1024)).unwrap();
         let settings = Settings {
             url: options.upstream.parse().unwrap(),
             authorization: None,

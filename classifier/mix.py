@@ -56,6 +56,8 @@ class Mix:
         """Declined requests, harmless answers to harmless and to harmful questions."""
         asked = rng.sample(self.harmful, min(len(self.harmful), 250)) + rng.sample(self.safe, min(len(self.safe), 50))
         made = [completion(i, rng.choice(self.refusals), "declined", 1) for i in asked]
+        # A refusal is one whatever was asked, so that naming the wrong it declines is never held against it.
+        made += [completion(rng.choice(self.queries), rng.choice(self.refusals), "unasked_refusal", 1) for _ in range(80)]
         for item in rng.sample(self.harmful, min(len(self.harmful), 60)):
             made.append(completion(item, rng.choice(self.answers).text, "unrelated", 0))
         violating = [i for i in self.completions if i.violation]
@@ -127,9 +129,10 @@ class Mix:
         return "".join(f"user: {i.context}\nassistant: {i.text[: rng.randrange(80, 500)]}\n" for i in picked)
 
     def declined_turns(self, rng: random.Random) -> str:
-        """A harmful request and its refusal, sometimes after a harmless turn."""
+        """A harmful request and its refusal, which some clients drop, sometimes after a harmless turn."""
         before = self.harmless_turns(rng) if rng.random() < 0.3 else ""
-        return f"{before}user: {rng.choice(self.harmful).text}\nassistant: {rng.choice(self.refusals)}\n"
+        refusal = f"assistant: {rng.choice(self.refusals)}\n" if rng.random() < 0.85 else ""
+        return f"{before}user: {rng.choice(self.harmful).text}\n{refusal}"
 
 
 def alternating(answers: list[Item]) -> list[Item]:

@@ -1,6 +1,7 @@
 //! Everything that keeps a request from an answer, each with its status and OpenAI error body in one match.
 
 use crate::classify::pool::Unavailable;
+use crate::decompress::KNOWN;
 use crate::openai::error::envelope;
 use crate::openai::request::Invalid;
 use crate::upstream::Fault;
@@ -18,8 +19,8 @@ pub enum ProxyError {
     BodyTimeout,
     /// The client broke the body off.
     BodyBroken,
-    /// The body is compressed.
-    Encoded,
+    /// The body is compressed in a way that is not known.
+    Encoding,
     /// Nothing guards this endpoint.
     UnguardedEndpoint,
     /// The endpoint has no such method.
@@ -63,11 +64,13 @@ impl ProxyError {
                 "body_timeout",
                 "The body did not arrive within limits.body_timeout.",
             ),
-            Self::BodyBroken => plain(StatusCode::BAD_REQUEST, "body_incomplete", "The body broke off."),
-            Self::Encoded => plain(
+            Self::BodyBroken => {
+                plain(StatusCode::BAD_REQUEST, "body_incomplete", "The body broke off, or is not encoded as it says.")
+            }
+            Self::Encoding => plain(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_encoding",
-                "The body is compressed; send it without Content-Encoding.",
+                &format!("The Content-Encoding cannot be read. Send one of {KNOWN}, or none."),
             ),
             Self::UnguardedEndpoint => plain(
                 StatusCode::NOT_FOUND,

@@ -1,32 +1,34 @@
 //! Takes a request off the wire, within its limits.
 
 use crate::config::Limits;
+use crate::decompress::{Fault, decompress};
 use crate::error::ProxyError;
 use crate::upstream::Head;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 
 /// The whole body.
 ///
 /// # Errors
-/// When it is too large, too slow, compressed or broken off.
+/// When it is too large, too slow, broken off, or compressed in a way that cannot be read.
 pub async fn receive(request: Request<Incoming>, limits: &Limits) -> Result<Bytes, ProxyError> {
-    let encoding = request.headers().get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
-    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
-        return Err(ProxyError::Encoded);
-    }
-    let body = request.into_body();
+    let (parts, body) = request.into_parts();
     // What announces itself as too large need not be read first.
     if body.size_hint().lower() > limits.body_bytes as u64 {
         return Err(ProxyError::BodyTooLarge(limits.body_bytes));
     }
     let whole = Limited::new(body, limits.body_bytes).collect();
     let whole = tokio::time::timeout(limits.body_timeout, whole).await.map_err(|_| ProxyError::BodyTimeout)?;
-    whole.map(|body| body.to_bytes()).map_err(|e| match e.is::<LengthLimitError>() {
+    let whole = whole.map_err(|e| match e.is::<LengthLimitError>() {
         true => ProxyError::BodyTooLarge(limits.body_bytes),
         false => ProxyError::BodyBroken,
+    })?;
+    decompress(&parts.headers, whole.to_bytes(), limits.body_bytes).await.map_err(|fault| match fault {
+        Fault::Unknown => ProxyError::Encoding,
+        Fault::Broken => ProxyError::BodyBroken,
+        Fault::TooLarge => ProxyError::BodyTooLarge(limits.body_bytes),
     })
 }
 

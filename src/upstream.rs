@@ -1,5 +1,6 @@
 //! The LLM server behind the proxy: pooled connections, timeouts, and only [`Cleared`] requests.
 
+use crate::decompress::{self, decompress};
 use crate::guard::Cleared;
 use crate::openai::request::Request as Judged;
 use bytes::Bytes;
@@ -59,6 +60,8 @@ impl Fault {
     }
 }
 
+const TOO_LARGE: &str = "it is larger than limits.response_bytes";
+
 /// A client of the upstream.
 pub struct Upstream {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -110,14 +113,21 @@ impl Upstream {
                 tracing::warn!(error = %e, connect = e.is_connect(), "the upstream did not answer");
                 Fault::Unreachable
             })?;
-            let (parts, body) = answer.into_parts();
+            let (mut parts, body) = answer.into_parts();
             let body = Limited::new(body, self.settings.max_response_bytes).collect().await;
             let body = body.map_err(|e| match e.is::<http_body_util::LengthLimitError>() {
-                true => Fault::Invalid("the answer is larger than limits.response_bytes"),
+                true => Fault::Invalid(TOO_LARGE),
                 false => Fault::Unreachable,
             })?;
             usable(&parts)?;
-            Ok(Response::from_parts(parts, body.to_bytes()))
+            let body = decompress(&parts.headers, body.to_bytes(), self.settings.max_response_bytes).await;
+            let body = body.map_err(|fault| match fault {
+                decompress::Fault::Unknown => Fault::Invalid("it is compressed in a way that cannot be read"),
+                decompress::Fault::Broken => Fault::Invalid("it is not compressed as it says"),
+                decompress::Fault::TooLarge => Fault::Invalid(TOO_LARGE),
+            })?;
+            parts.headers.remove(header::CONTENT_ENCODING);
+            Ok(Response::from_parts(parts, body))
         };
         tokio::time::timeout(self.settings.timeout, exchange).await.unwrap_or(Err(Fault::Timeout))
     }
@@ -131,11 +141,11 @@ impl Upstream {
         *request.method_mut() = method;
         let headers = request.headers_mut();
         *headers = end_to_end(&head.headers);
-        // The client's Host is ours; hyper writes the upstream's. Lengths are set from the body.
-        for name in [header::HOST, header::CONTENT_LENGTH, header::EXPECT] {
+        // The client's Host is ours; hyper writes the upstream's. Lengths are set from the body, which was decoded.
+        for name in [header::HOST, header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::EXPECT] {
             headers.remove(name);
         }
-        // A compressed answer could not be judged.
+        // An answer must be decoded to be judged: better not to compress it. Some do all the same.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(authorization) = &self.settings.authorization {
             headers.insert(header::AUTHORIZATION, authorization.clone());
@@ -146,10 +156,6 @@ impl Upstream {
 
 /// An answer that the guard can read and a client can use.
 fn usable(parts: &http::response::Parts) -> Result<(), Fault> {
-    let encoding = parts.headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
-    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
-        return Err(Fault::Invalid("the answer is compressed, which was not asked for"));
-    }
     if parts.status.is_redirection() || parts.status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Fault::Invalid("the upstream redirects; name its final address in upstream.url"));
     }

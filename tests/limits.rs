@@ -71,14 +71,45 @@ async fn hostile_json_is_400() {
     }
 }
 
+/// A body in gzip.
+fn gzip(body: &[u8]) -> Bytes {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, body).unwrap();
+    encoder.finish().unwrap().into()
+}
+
 #[tokio::test]
-async fn a_compressed_body_is_415() {
-    let upstream = ScriptedUpstream::saying("Fine.").await;
+async fn a_compressed_body_is_judged_and_sent_on_as_it_was_judged() {
+    let upstream = ScriptedUpstream::start(|asked| {
+        let mut answer = common::chat_answer(asked, "Fine.");
+        *answer.body_mut() = gzip(answer.body());
+        answer.headers_mut().insert("content-encoding", http::HeaderValue::from_static("gzip"));
+        answer
+    })
+    .await;
     let proxy = RunningProxy::before(&upstream).await;
-    let request =
-        Request::post(format!("http://{}/v1/chat/completions", proxy.address)).header("content-encoding", "gzip");
-    let got = proxy.send(request.body(Full::new(Bytes::from_static(b"\x1f\x8b"))).unwrap()).await;
-    assert_eq!((got.status.as_u16(), got.error_code().as_str()), (415, "unsupported_encoding"));
+    let send = async |encoding: &str, body: Bytes| {
+        let request = Request::post(format!("http://{}/v1/chat/completions", proxy.address));
+        proxy.send(request.header("content-encoding", encoding).body(Full::new(body)).unwrap()).await
+    };
+    let body = ask("hello", &json!({})).to_string();
+    let got = send("gzip", gzip(body.as_bytes())).await;
+    let asked = upstream.asked();
+    assert_eq!(asked[0].body, body);
+    assert!(asked[0].headers.get("content-encoding").is_none());
+    assert_eq!(got.header("content-encoding"), "");
+    assert_eq!(got.body, common::chat_answer(&asked[0], "Fine.").into_body());
+    let violating = ask("VIOLATE", &json!({})).to_string();
+    assert_eq!(send("gzip", gzip(violating.as_bytes())).await.header("x-nonnocere-decision"), "block");
+    for (encoding, body, expected) in [
+        ("compress", Bytes::from_static(b"x"), (415, "unsupported_encoding")),
+        ("gzip", Bytes::from_static(b"x"), (400, "body_incomplete")),
+        ("gzip", gzip(&vec![b' '; 10_000_000]), (413, "body_too_large")),
+    ] {
+        let got = send(encoding, body).await;
+        assert_eq!((got.status.as_u16(), got.error_code().as_str()), expected, "{encoding}");
+    }
+    assert_eq!(upstream.asked().len(), 1);
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 //! port is bound.
 
 use crate::openai::refusal::{FinishReason, Manner, Style};
+use crate::openai::request::Surface;
 use crate::policy::reload::Source;
+use crate::route::{Action, Rule};
 use config::{Environment, File, FileFormat};
 use http::{HeaderValue, Uri};
 use serde::{Deserialize, Deserializer};
@@ -22,6 +24,8 @@ pub struct RawConfig {
     guard: RawGuard,
     limits: RawLimits,
     log: Log,
+    #[serde(default)]
+    routes: Vec<RawRoute>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -62,6 +66,21 @@ struct RawLimits {
     connections: usize,
 }
 
+#[derive(Clone, Debug, Deserialize)]
+struct RawRoute {
+    path: String,
+    rule: RawRule,
+    surface: Option<Surface>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawRule {
+    Guard,
+    Pass,
+    Deny,
+}
+
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -97,6 +116,8 @@ pub struct Config {
     pub limits: Limits,
     /// How the log is written.
     pub log: Log,
+    /// Rules for paths, before the built-in ones.
+    pub routes: Vec<Rule>,
 }
 
 /// What a request may cost.
@@ -200,7 +221,7 @@ impl Config {
 
 impl RawConfig {
     fn check(self, mut faults: Vec<String>) -> Result<Config, Vec<String>> {
-        let Self { server, upstream, guard, limits, log } = self;
+        let Self { server, upstream, guard, limits, log, routes } = self;
         let listen = address(&server.listen, "server.listen", &mut faults);
         let admin_listen = address(&server.admin_listen, "server.admin_listen", &mut faults);
         let upstream_url = url(&upstream.url, &mut faults);
@@ -217,6 +238,7 @@ impl RawConfig {
                 faults.push(format!("{key}: expected at least 1"));
             }
         }
+        let routes = self::routes(routes, &mut faults);
         let (Some(listen), Some(admin_listen), true) = (listen, admin_listen, faults.is_empty()) else {
             return Err(faults);
         };
@@ -238,6 +260,7 @@ impl RawConfig {
             manner: Manner { style: guard.refusal, finish: guard.finish_reason },
             limits: limits.checked(),
             log,
+            routes,
         })
     }
 }
@@ -262,6 +285,32 @@ fn address(text: &str, key: &str, faults: &mut Vec<String>) -> Option<SocketAddr
         faults.push(format!("{key}: expected an address such as 127.0.0.1:8080, found {text:?}"));
     }
     parsed
+}
+
+fn routes(routes: Vec<RawRoute>, faults: &mut Vec<String>) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (place, RawRoute { path, rule, surface }) in routes.into_iter().enumerate() {
+        if !path.starts_with('/') {
+            faults.push(format!("routes[{place}].path: expected a path such as /v1/files*, found {path:?}"));
+        }
+        let action = match (rule, surface) {
+            (RawRule::Guard, Some(surface)) => Action::Guard(surface),
+            (RawRule::Pass, None) => Action::Pass,
+            (RawRule::Deny, None) => Action::Deny,
+            (RawRule::Guard, None) => {
+                faults.push(format!(
+                    "routes[{place}].surface: expected chat, completions, responses or embeddings, by which to judge it"
+                ));
+                continue;
+            }
+            (RawRule::Pass | RawRule::Deny, Some(_)) => {
+                faults.push(format!("routes[{place}].surface: only the rule guard has one"));
+                continue;
+            }
+        };
+        rules.push(Rule { path, action });
+    }
+    rules
 }
 
 fn url(text: &str, faults: &mut Vec<String>) -> Option<Uri> {
@@ -342,6 +391,17 @@ mod tests {
                 "limits.depth: expected at least 1",
             ]
         );
+    }
+
+    #[test]
+    fn routes_are_rules_for_paths() {
+        let route = |rest: &str| with_file(&format!("[[routes]]\npath = \"/v1/files*\"\n{rest}\n"));
+        let action = |rest: &str| route(rest).unwrap().routes[0].action;
+        assert_eq!(action("rule = \"pass\""), Action::Pass);
+        assert_eq!(action("rule = \"guard\"\nsurface = \"chat\""), Action::Guard(Surface::Chat));
+        assert!(route("rule = \"guard\"").unwrap_err()[0].starts_with("routes[0].surface: expected chat"));
+        assert!(route("rule = \"deny\"\nsurface = \"chat\"").unwrap_err()[0].starts_with("routes[0].surface: only"));
+        assert!(route("rule = \"maybe\"").unwrap_err()[0].contains("maybe"));
     }
 
     #[test]

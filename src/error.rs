@@ -75,7 +75,8 @@ impl ProxyError {
             Self::UnguardedEndpoint => plain(
                 StatusCode::NOT_FOUND,
                 "unguarded_endpoint",
-                "This endpoint is not guarded, so it is not served. Guarded: POST /v1/chat/completions, /v1/completions, /v1/responses, /v1/embeddings; GET /v1/models.",
+                "This endpoint is not guarded, so it is not served. Guarded: POST /v1/chat/completions, /v1/completions, \
+                 /v1/responses, /v1/embeddings. A rule in [[routes]] can guard it, or let it pass.",
             ),
             Self::Method => {
                 plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This endpoint has no such method.")

@@ -6,7 +6,7 @@
 //! # The life of a request
 //!
 //! 1. [`server`] accepts the connection and holds the client to its time limits.
-//! 2. [`proxy::handle`] is the page that names all that follows. It takes one snapshot of the policy, finds the route,
+//! 2. [`proxy::handle`] is the page that names all that follows. It takes one snapshot of the policy, finds the [`mod@route`],
 //!    and has the body read by [`receive`], which has it [`decompress`]ed.
 //! 3. [`openai::request`] derives from the bytes the texts that the LLM will read, whichever surface it is asked by.
 //! 4. [`guard`] judges them: which texts, in which context. [`detect`] reads what they say behind their characters, a
@@ -17,6 +17,8 @@
 //! 6. [`openai::completion`] finds the texts of each choice in the answer, whole or streamed; the guard judges them as
 //!    answers to the question, and [`response`] writes only what was cleared.
 //! 7. [`audit`] makes one record of it, without text: headers, log line and [`metrics`].
+//!
+//! Those who already run a gateway ask for the verdict alone: [`plug`].
 //!
 //! Everything that keeps a request from an answer is a [`error::ProxyError`]. [`admin`] answers the operators,
 //! [`config`] reads the settings, [`digest`] names models and policies by their bytes,
@@ -42,6 +44,8 @@ pub mod server;
 
 pub mod proxy;
 
+pub mod route;
+
 pub mod receive;
 
 pub mod decompress;
@@ -55,6 +59,8 @@ pub mod detect;
 pub mod classify;
 
 pub mod policy;
+
+pub mod plug;
 
 pub mod upstream;
 

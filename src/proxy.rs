@@ -7,12 +7,15 @@ use crate::guard::{Guard, Outcome};
 use crate::metrics::{Metrics, Stage};
 use crate::openai::completion::Completion;
 use crate::openai::refusal::Manner;
-use crate::openai::request::{Request as Question, Surface};
+use crate::openai::request::{Asked, Request as Question, Surface};
+use crate::plug::{self, Plug};
 use crate::policy::{Policy, reload::Live};
 use crate::receive::{head, is_event_stream, receive};
 use crate::response::{self, Body};
+use crate::route::{Route, Rule, route};
 use crate::upstream::{Fault, Upstream};
-use http::{Method, Request, Response};
+use bytes::Bytes;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use std::time::Instant;
 use tokio::sync::Semaphore;
@@ -33,98 +36,108 @@ pub struct Proxy {
     pub slots: Semaphore,
     /// How a refused prompt is answered.
     pub manner: Manner,
+    /// The operator's rules for paths.
+    pub routes: Vec<Rule>,
 }
 
-/// What a path and method ask for.
-enum Route {
-    /// The LLM, by one of its surfaces.
-    Guarded(Surface),
-    Models,
+/// One request on its way: what it is held against, and what is recorded of it.
+struct Exchange<'a> {
+    proxy: &'a Proxy,
+    policy: &'a Policy,
+    record: Record,
 }
 
 /// Answers one request.
 pub async fn handle(proxy: &Proxy, request: Request<Incoming>) -> Response<Body> {
     let policy = proxy.policy.snapshot();
-    let mut record = Record::begin(policy.to_string(), proxy.guard.model().to_owned());
+    let record = Record::begin(policy.to_string(), proxy.guard.model().to_owned());
+    let mut exchange = Exchange { proxy, policy: &policy, record };
     let _in_flight = proxy.metrics.enter();
-    let mut response = match answer(proxy, &policy, request, &mut record).await {
+    let mut response = match exchange.answer(request).await {
         Ok(response) => response,
         Err(error) => {
-            record.failed(&error, &proxy.metrics);
+            exchange.record.failed(&error, &proxy.metrics);
             let response = response::error(&error);
             proxy.metrics.rejected(response.status());
             response
         }
     };
-    response.headers_mut().extend(record.headers());
-    record.log(response.status());
+    response.headers_mut().extend(exchange.record.headers());
+    exchange.record.log(response.status());
     response
 }
 
-async fn answer(
-    proxy: &Proxy,
-    policy: &Policy,
-    request: Request<Incoming>,
-    record: &mut Record,
-) -> Result<Response<Body>, ProxyError> {
-    // 1 Route.
-    let _slot = proxy.slots.try_acquire().map_err(|_| ProxyError::Overloaded)?;
-    let head = head(&request);
-    let surface = match route(&request)? {
-        Route::Guarded(surface) => surface,
-        Route::Models => return Ok(response::unjudged(proxy.upstream.fetch(&head).await?)),
-    };
+impl Exchange<'_> {
+    async fn answer(&mut self, request: Request<Incoming>) -> Result<Response<Body>, ProxyError> {
+        // 1 Route.
+        let Proxy { upstream, limits, metrics, guard, .. } = self.proxy;
+        let _slot = self.proxy.slots.try_acquire().map_err(|_| ProxyError::Overloaded)?;
+        let head = head(&request);
+        let surface = match route(&self.proxy.routes, request.method(), request.uri().path())? {
+            Route::Guarded(surface) => surface,
+            Route::Kept(surface) => {
+                let answer = upstream.pass(head, Bytes::new()).await?;
+                return self.complete(&Asked::nothing(surface), answer).await;
+            }
+            Route::Verdict(plug) => return self.verdict(plug, request).await,
+            Route::Pass => {
+                let body = receive(request, limits).await?;
+                return Ok(response::unjudged(upstream.pass(head, body).await?));
+            }
+        };
 
-    // 2 Which texts will the LLM read?
-    let question = Question::parse(surface, receive(request, &proxy.limits).await?, proxy.limits.depth)?;
-    let asked = question.asked().clone();
+        // 2 Which texts will the LLM read?
+        let question = Question::parse(surface, receive(request, limits).await?, limits.depth)?;
+        let asked = question.asked().clone();
 
-    // 3 Judge the prompt.
-    let start = Instant::now();
-    let decision = proxy.guard.inspect_request(policy, question).await?;
-    record.took(Stage::Prompt, start, &proxy.metrics);
-    record.decided(&decision.verdict, &proxy.metrics);
+        // 3 Judge the prompt.
+        let start = Instant::now();
+        let decision = guard.inspect_request(self.policy, question).await?;
+        self.record.took(Stage::Prompt, start, metrics);
+        self.record.decided(&decision.verdict, metrics);
 
-    // 4 Refuse or pass: only what was cleared can be sent.
-    let cleared = match decision.outcome {
-        Outcome::Pass(cleared) => cleared,
-        Outcome::Instead(substitute) => {
-            return Ok(response::instead(proxy.manner, &asked, &record.event_id(), &substitute));
-        }
-    };
+        // 4 Refuse or pass: only what was cleared can be sent.
+        let cleared = match decision.outcome {
+            Outcome::Pass(cleared) => cleared,
+            Outcome::Instead(substitute) => {
+                return Ok(response::instead(self.proxy.manner, &asked, &self.record.event_id(), &substitute));
+            }
+        };
 
-    // 5 Ask the LLM.
-    let start = Instant::now();
-    let answer = proxy.upstream.send(&head, cleared).await;
-    record.took(Stage::Upstream, start, &proxy.metrics);
-    let answer = answer?;
-    // Neither the upstream's own errors nor vectors are words of the LLM.
-    if !answer.status().is_success() || surface == Surface::Embeddings {
-        return Ok(response::unjudged(answer));
+        // 5 Ask the LLM.
+        let start = Instant::now();
+        let answer = upstream.send(&head, cleared).await;
+        self.record.took(Stage::Upstream, start, metrics);
+
+        // 6 Judge the completion: only what was cleared can be written.
+        self.complete(&asked, answer?).await
     }
 
-    // 6 Judge the completion: only what was cleared can be written.
-    let start = Instant::now();
-    let (parts, bytes) = answer.into_parts();
-    let completion = Completion::parse(surface, bytes, is_event_stream(&parts.headers), proxy.limits.depth);
-    let completion = completion.map_err(Fault::Invalid)?;
-    let decision = proxy.guard.inspect_completion(policy, &asked, completion).await?;
-    record.took(Stage::Completion, start, &proxy.metrics);
-    record.decided(&decision.verdict, &proxy.metrics);
-    Ok(response::cleared(parts.status, &parts.headers, decision.outcome))
-}
-
-fn route(request: &Request<Incoming>) -> Result<Route, ProxyError> {
-    let (route, method) = match request.uri().path() {
-        "/v1/chat/completions" => (Route::Guarded(Surface::Chat), Method::POST),
-        "/v1/completions" => (Route::Guarded(Surface::Completions), Method::POST),
-        "/v1/responses" => (Route::Guarded(Surface::Responses), Method::POST),
-        "/v1/embeddings" => (Route::Guarded(Surface::Embeddings), Method::POST),
-        "/v1/models" => (Route::Models, Method::GET),
-        path if path.strip_prefix("/v1/models/").is_some_and(|id| !id.is_empty() && !id.contains("..")) => {
-            (Route::Models, Method::GET)
+    /// What the upstream answers, as far as it is cleared.
+    async fn complete(&mut self, asked: &Asked, answer: Response<Bytes>) -> Result<Response<Body>, ProxyError> {
+        // Neither the upstream's own errors nor vectors are words of the LLM.
+        if !answer.status().is_success() || asked.surface == Surface::Embeddings {
+            return Ok(response::unjudged(answer));
         }
-        _ => return Err(ProxyError::UnguardedEndpoint),
-    };
-    if request.method() == method { Ok(route) } else { Err(ProxyError::Method) }
+        let Proxy { limits, metrics, guard, .. } = self.proxy;
+        let start = Instant::now();
+        let (parts, bytes) = answer.into_parts();
+        let completion = Completion::parse(asked.surface, bytes, is_event_stream(&parts.headers), limits.depth);
+        let decision = guard.inspect_completion(self.policy, asked, completion.map_err(Fault::Invalid)?).await?;
+        self.record.took(Stage::Completion, start, metrics);
+        self.record.decided(&decision.verdict, metrics);
+        Ok(response::cleared(parts.status, &parts.headers, decision.outcome))
+    }
+
+    /// A verdict, for someone who asks for nothing else.
+    async fn verdict(&mut self, plug: Plug, request: Request<Incoming>) -> Result<Response<Body>, ProxyError> {
+        let Proxy { limits, metrics, guard, .. } = self.proxy;
+        let headers = request.headers().clone();
+        let body = receive(request, limits).await?;
+        let start = Instant::now();
+        let report = plug::answer(plug, (guard, self.policy), (&headers, &body), limits.depth).await?;
+        self.record.took(Stage::Prompt, start, metrics);
+        report.verdicts.iter().for_each(|verdict| self.record.decided(verdict, metrics));
+        Ok(response::json(&report.body))
+    }
 }

@@ -36,7 +36,11 @@ pub async fn receive(request: Request<Incoming>, limits: &Limits) -> Result<Byte
 #[must_use]
 pub fn head<B>(request: &Request<B>) -> Head {
     let path = request.uri().path_and_query().map_or("", |path| path.as_str());
-    Head { path: path.strip_prefix("/v1").unwrap_or(path).to_owned(), headers: request.headers().clone() }
+    Head {
+        method: request.method().clone(),
+        path: path.strip_prefix("/v1").unwrap_or(path).to_owned(),
+        headers: request.headers().clone(),
+    }
 }
 
 /// Whether a body with these headers is a stream of events.

@@ -91,6 +91,12 @@ pub fn instead(manner: Manner, asked: &Asked, event_id: &str, substitute: &Subst
     response
 }
 
+/// A verdict.
+#[must_use]
+pub fn json(body: &serde_json::Value) -> Response<Body> {
+    text(StatusCode::OK, "application/json", body.to_string())
+}
+
 /// An error in OpenAI's envelope.
 #[must_use]
 pub fn error(error: &ProxyError) -> Response<Body> {
@@ -105,7 +111,7 @@ pub fn error(error: &ProxyError) -> Response<Body> {
     response
 }
 
-/// A plain text of our own, for the admin port.
+/// A text of our own.
 #[must_use]
 pub fn text(status: StatusCode, content_type: &'static str, text: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(Body::own(text));

@@ -31,6 +31,8 @@ pub struct Settings {
 /// What of a caller's request goes on to the upstream beside the body.
 #[derive(Clone, Debug, Default)]
 pub struct Head {
+    /// The method.
+    pub method: Method,
     /// The path below the base URL, with the query.
     pub path: String,
     /// The caller's headers.
@@ -98,12 +100,12 @@ impl Upstream {
         self.call(Method::POST, head, request.get().bytes().clone()).await
     }
 
-    /// Fetches what needs no body.
+    /// Hands on what no LLM reads: a list of models, an answer that was kept, a path that the operator lets pass.
     ///
     /// # Errors
     /// [`Fault`] when there is no whole answer.
-    pub async fn fetch(&self, head: &Head) -> Result<Response<Bytes>, Fault> {
-        self.call(Method::GET, head, Bytes::new()).await
+    pub async fn pass(&self, head: Head, body: Bytes) -> Result<Response<Bytes>, Fault> {
+        self.call(head.method.clone(), &head, body).await
     }
 
     async fn call(&self, method: Method, head: &Head, body: Bytes) -> Result<Response<Bytes>, Fault> {

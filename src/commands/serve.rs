@@ -41,6 +41,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         metrics: Metrics::new()?,
         slots: Semaphore::new(config.limits.in_flight),
         manner: config.manner,
+        routes: config.routes.clone(),
         limits: config.limits.clone(),
     });
     let ready = Arc::new(Readiness::default());

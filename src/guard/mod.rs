@@ -179,6 +179,32 @@ impl Guard {
         Ok(Decision { outcome: Cleared::new(bytes), verdict })
     }
 
+    /// Judges each of `inputs` by itself, for someone who asks for the verdicts and nothing else.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the model cannot judge and the policy fails closed.
+    pub async fn judge(
+        &self,
+        policy: &Policy,
+        direction: Direction,
+        inputs: Vec<Input>,
+    ) -> Result<Vec<Verdict>, Unavailable> {
+        let count = inputs.len();
+        let judged = match self.pool.judge(inputs).await {
+            Ok(judged) => judged,
+            Err(why) => return Ok(vec![pass_unjudged(policy, direction, why)?; count]),
+        };
+        let verdict = |Judged { scores, coverage }: Judged| {
+            let mut verdict = Verdict::nothing(direction, scan(false, coverage));
+            verdict.add(policy.decide(direction, Evidence { scores: &scores }), scores);
+            if coverage == Coverage::Deep && policy.unjudgeable == Unjudgeable::Block {
+                return unjudgeable(direction).1;
+            }
+            verdict
+        };
+        Ok(judged.into_iter().map(verdict).collect())
+    }
+
     /// The completion without what cannot be judged, which is all of it.
     fn withhold(&self, completion: Completion) -> Decision<Cleared<Bytes>> {
         let (notice, verdict) = unjudgeable(Direction::Completion);
@@ -228,9 +254,10 @@ fn pass_unjudged(policy: &Policy, direction: Direction, why: Unavailable) -> Res
 /// What is said, and recorded, of a message with images, audio, files or endless encodings where the policy refuses them.
 fn unjudgeable(direction: Direction) -> (Notice, Verdict) {
     let notice = Notice {
-        message: "I can't use images, audio, files or text that is encoded over and over here, because they cannot be \
-                  checked. Please say in words what you need."
-            .into(),
+        message:
+            "I can't use images, audio, files, token ids or text that is encoded over and over here, because they \
+                  cannot be checked. Please say in words what you need."
+                .into(),
         rule: "unjudgeable".into(),
     };
     let mut verdict = Verdict::nothing(direction, Scan::Partial);

@@ -146,6 +146,12 @@ impl Request {
 }
 
 impl Asked {
+    /// What is known of an answer whose request was not seen.
+    #[must_use]
+    pub const fn nothing(surface: Surface) -> Self {
+        Self { surface, model: String::new(), stream: false, include_usage: false, choices: 1, questions: Vec::new() }
+    }
+
     /// The question that the choice at `index` answers; empty when it is not known.
     #[must_use]
     pub fn question(&self, index: u64) -> &str {
@@ -238,8 +244,9 @@ pub(super) fn texts_or_tokens(value: &Value, param: &'static str) -> Result<(Vec
 }
 
 impl Message {
-    /// Reads what is said in `value`.
-    pub(super) fn of(role: Role, value: &Value, opaque: &mut bool) -> Self {
+    /// Reads what is said in `value`; `opaque` tells whether some of it cannot be judged.
+    #[must_use]
+    pub fn of(role: Role, value: &Value, opaque: &mut bool) -> Self {
         let mut texts = Texts::default();
         texts.collect(value);
         *opaque |= texts.opaque;

@@ -157,6 +157,12 @@ impl Action {
         }
     }
 
+    /// Whether the text goes no further.
+    #[must_use]
+    pub const fn stops(&self) -> bool {
+        matches!(self, Self::Block(_) | Self::Escalate(_))
+    }
+
     /// Rank when several texts of one message are decided: help comes before a refusal, a refusal before a mark.
     #[must_use]
     pub const fn rank(&self) -> u8 {

@@ -18,6 +18,7 @@ use nonnocere::metrics::Metrics;
 use nonnocere::openai::refusal::{FinishReason, Manner, Style};
 use nonnocere::policy::reload::{Live, Source};
 use nonnocere::proxy::{self, Proxy};
+use nonnocere::route::Rule;
 use nonnocere::server::Server;
 use nonnocere::upstream::{Settings, Upstream};
 use serde_json::{Value, json};
@@ -193,6 +194,7 @@ pub struct Options {
     pub limits: Limits,
     pub manner: Manner,
     pub upstream_timeout: Duration,
+    pub routes: Vec<Rule>,
 }
 
 impl Options {
@@ -204,6 +206,7 @@ impl Options {
             limits: limits(),
             manner: Manner { style: Style::SafeComplete, finish: FinishReason::ContentFilter },
             upstream_timeout: Duration::from_secs(30),
+            routes: Vec::new(),
         }
     }
 }
@@ -278,6 +281,7 @@ impl RunningProxy {
             slots: Semaphore::new(options.limits.in_flight),
             limits: options.limits.clone(),
             manner: options.manner,
+            routes: options.routes,
         });
         let ready = Arc::new(Readiness::default());
         let (stop, shutdown) = watch::channel(false);

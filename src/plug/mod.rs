@@ -1,0 +1,97 @@
+//! Verdicts for those who ask for nothing else: gateways that already stand before the LLM, and clients of a moderation
+//! endpoint. Each contract has a file; the judgement is the one of the proxy.
+
+mod detector;
+mod litellm;
+mod moderations;
+
+use crate::error::ProxyError;
+use crate::guard::{Guard, Verdict};
+use crate::openai::json;
+use crate::openai::request::Invalid;
+use crate::policy::Policy;
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::{Map, Value};
+
+/// A contract by which a verdict is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plug {
+    /// OpenAI's moderation endpoint.
+    Moderations,
+    /// LiteLLM's generic guardrail.
+    LiteLlm,
+    /// The FMS detector API, texts alone.
+    Contents,
+    /// The FMS detector API, a prompt and what was generated.
+    Generation,
+    /// The FMS detector API, a conversation.
+    Chat,
+}
+
+/// The answer to one who asks for a verdict, and the verdicts in it.
+pub struct Report {
+    /// The body of the answer.
+    pub body: Value,
+    /// One verdict for each thing that was judged.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// What a contract works with.
+struct Call<'a> {
+    guard: &'a Guard,
+    policy: &'a Policy,
+    headers: &'a HeaderMap,
+    max_depth: usize,
+    body: &'a Map<String, Value>,
+}
+
+impl Plug {
+    /// The contract that is spoken at `path`.
+    #[must_use]
+    pub fn at(path: &str) -> Option<Self> {
+        Some(match path {
+            "/v1/moderations" => Self::Moderations,
+            "/beta/litellm_basic_guardrail_api" => Self::LiteLlm,
+            "/api/v1/text/contents" => Self::Contents,
+            "/api/v1/text/generation" => Self::Generation,
+            "/api/v1/text/context/chat" => Self::Chat,
+            _ => return None,
+        })
+    }
+}
+
+/// Judges what `body` holds.
+///
+/// # Errors
+/// When the body is not what the contract says, or the model cannot judge and the policy fails closed.
+pub async fn answer(
+    plug: Plug,
+    (guard, policy): (&Guard, &Policy),
+    (headers, body): (&HeaderMap, &Bytes),
+    max_depth: usize,
+) -> Result<Report, ProxyError> {
+    let body = json::parse(body, max_depth).map_err(Invalid::Json)?;
+    let body = body.as_object().ok_or(Invalid::Field { param: "body", message: "expected a JSON object" })?;
+    let call = Call { guard, policy, headers, max_depth, body };
+    match plug {
+        Plug::Moderations => moderations::answer(&call).await,
+        Plug::LiteLlm => litellm::answer(&call).await,
+        Plug::Contents => detector::contents(&call).await,
+        Plug::Generation => detector::generation(&call).await,
+        Plug::Chat => detector::chat(&call).await,
+    }
+}
+
+/// A list of strings; `None` where there is none.
+fn strings(body: &Map<String, Value>, param: &'static str) -> Result<Option<Vec<String>>, ProxyError> {
+    let invalid = || ProxyError::from(Invalid::Field { param, message: "expected a list of strings" });
+    match body.get(param) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => {
+            let items = value.as_array().ok_or_else(invalid)?;
+            let texts: Option<Vec<String>> = items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
+            texts.map(Some).ok_or_else(invalid)
+        }
+    }
+}

@@ -83,6 +83,12 @@ impl Record {
             .collect()
     }
 
+    /// What was found so far.
+    #[must_use]
+    pub fn verdicts(&self) -> &[Verdict] {
+        &self.verdicts
+    }
+
     /// Writes the record to the log.
     pub fn log(&self, status: http::StatusCode) {
         tracing::info!(

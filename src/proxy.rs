@@ -3,12 +3,12 @@
 use crate::audit::Record;
 use crate::config::Limits;
 use crate::error::ProxyError;
-use crate::guard::{Guard, Outcome};
+use crate::guard::{Guard, Outcome, annotate};
 use crate::metrics::{Metrics, Stage};
 use crate::openai::completion::Completion;
 use crate::openai::refusal::Manner;
 use crate::openai::request::{Asked, Request as Question, Surface};
-use crate::plug::{self, Plug};
+use crate::plug::{self, Plug, moderations::inline};
 use crate::policy::{Policy, reload::Live};
 use crate::receive::{head, is_event_stream, receive};
 use crate::response::{self, Body};
@@ -100,7 +100,7 @@ impl Exchange<'_> {
         let cleared = match decision.outcome {
             Outcome::Pass(cleared) => cleared,
             Outcome::Instead(substitute) => {
-                return Ok(response::instead(self.proxy.manner, &asked, &self.record.event_id(), &substitute));
+                return Ok(response::instead(self.proxy.manner, &asked, &self.record, &substitute));
             }
         };
 
@@ -122,11 +122,16 @@ impl Exchange<'_> {
         let Proxy { limits, metrics, guard, .. } = self.proxy;
         let start = Instant::now();
         let (parts, bytes) = answer.into_parts();
-        let completion = Completion::parse(asked.surface, bytes, is_event_stream(&parts.headers), limits.depth);
+        let streamed = is_event_stream(&parts.headers);
+        let completion = Completion::parse(asked.surface, bytes, streamed, limits.depth);
         let decision = guard.inspect_completion(self.policy, asked, completion.map_err(Fault::Invalid)?).await?;
         self.record.took(Stage::Completion, start, metrics);
         self.record.decided(&decision.verdict, metrics);
-        Ok(response::cleared(parts.status, &parts.headers, decision.outcome))
+        let cleared = match asked.moderation {
+            true => annotate(decision.outcome, streamed, &inline(self.record.verdicts())),
+            false => decision.outcome,
+        };
+        Ok(response::cleared(parts.status, &parts.headers, cleared))
     }
 
     /// A verdict, for someone who asks for nothing else.

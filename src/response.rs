@@ -1,9 +1,12 @@
 //! Answers to the client. A [`Body`] is made from what the guard cleared, or from words of our own, and nothing else.
 
+use crate::audit::Record;
 use crate::error::ProxyError;
 use crate::guard::{Cleared, Substitute, clear_without_completion};
+use crate::openai::moderation::annotated;
 use crate::openai::refusal::{self, FinishReason, Manner, Style};
 use crate::openai::request::Asked;
+use crate::plug::moderations::inline;
 use crate::upstream::end_to_end;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -73,8 +76,9 @@ pub fn unjudged(answer: Response<Bytes>) -> Response<Body> {
 
 /// The answer in place of the LLM's; help is always given as an answer, and ends as any answer does.
 #[must_use]
-pub fn instead(manner: Manner, asked: &Asked, event_id: &str, substitute: &Substitute) -> Response<Body> {
-    let answer = match (substitute, manner.style) {
+pub fn instead(manner: Manner, asked: &Asked, record: &Record, substitute: &Substitute) -> Response<Body> {
+    let event_id = &record.event_id();
+    let mut answer = match (substitute, manner.style) {
         (Substitute::Help(notice), _) => refusal::answer(asked, event_id, &notice.message, FinishReason::Stop),
         (Substitute::Refusal(notice, _), Style::SafeComplete) => {
             refusal::answer(asked, event_id, &notice.message, manner.finish)
@@ -83,6 +87,11 @@ pub fn instead(manner: Manner, asked: &Asked, event_id: &str, substitute: &Subst
             refusal::blocked(&notice.message, principle.map(|principle| principle.id()))
         }
     };
+    if asked.moderation
+        && let Ok(text) = std::str::from_utf8(&answer.body)
+    {
+        answer.body = Bytes::from(annotated(text, asked.stream, &inline(record.verdicts())));
+    }
     let mut response = Response::new(Body::own(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
     let headers = response.headers_mut();

@@ -147,6 +147,34 @@ async fn no_verdict_is_given_while_nothing_can_judge() {
 }
 
 #[tokio::test]
+async fn an_answer_says_what_was_found_when_it_is_asked_to() {
+    let upstream = ScriptedUpstream::start(|asked| {
+        let bad = String::from_utf8_lossy(&asked.body).contains("say it");
+        common::chat_answer(asked, if bad { "VIOLATE" } else { "Fine." })
+    })
+    .await;
+    let proxy = RunningProxy::before(&upstream).await;
+    for stream in [false, true] {
+        let found = async |text: &str| {
+            let got = proxy.chat(&ask(text, &json!({"stream": stream, "moderation": {"model": "x"}}))).await;
+            let body = String::from_utf8(got.body.to_vec()).unwrap();
+            let chunks: Vec<&str> = body.lines().filter_map(|line| line.strip_prefix("data: {")).collect();
+            let last = if stream { format!("{{{}", chunks.last().unwrap()) } else { body };
+            let document: Value = serde_json::from_str(&last).unwrap();
+            assert!(!last.contains("score"), "{last}");
+            document["moderation"].clone()
+        };
+        let fine = found("hello").await;
+        assert_eq!((&fine["input"]["flagged"], &fine["output"]["flagged"]), (&json!(false), &json!(false)));
+        let refused = found("VIOLATE").await;
+        assert_eq!((&refused["input"]["flagged"], &refused["output"]), (&json!(true), &Value::Null));
+        assert_eq!(refused["input"]["categories"]["ama/II"], true);
+        let cut = found("say it").await;
+        assert_eq!((&cut["input"]["flagged"], &cut["output"]["flagged"]), (&json!(false), &json!(true)));
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_was_kept_is_judged_when_it_is_fetched() {
     let said = |text: &str| json!({"id": "r", "object": "response", "output": [{"type": "message", "content": [{"type": "output_text", "text": text}]}]});
     let upstream = ScriptedUpstream::start(move |asked| {

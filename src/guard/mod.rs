@@ -13,6 +13,7 @@ use crate::classify::reading::Judged;
 use crate::classify::{Input, Scores};
 use crate::detect::Coverage;
 use crate::openai::completion::Completion;
+use crate::openai::moderation;
 use crate::openai::refusal::FinishReason;
 use crate::openai::request::{Asked, Request};
 use crate::policy::taxonomy::Principle;
@@ -228,6 +229,15 @@ impl Guard {
 #[must_use]
 pub const fn clear_without_completion(bytes: Bytes) -> Cleared<Bytes> {
     Cleared::new(bytes)
+}
+
+/// A cleared answer that also says what was found, in words of our own.
+#[must_use]
+pub fn annotate(answer: Cleared<Bytes>, streamed: bool, moderation: &serde_json::Value) -> Cleared<Bytes> {
+    match std::str::from_utf8(answer.get()) {
+        Ok(text) => Cleared::new(Bytes::from(moderation::annotated(text, streamed, moderation))),
+        Err(_) => answer,
+    }
 }
 
 /// How much was read of the text of which least was read.

@@ -8,6 +8,7 @@ mod completions;
 mod embeddings;
 pub mod error;
 pub mod json;
+pub mod moderation;
 pub mod refusal;
 pub mod request;
 mod responses;

@@ -82,6 +82,8 @@ pub struct Asked {
     pub stream: bool,
     /// Whether a stream ends with a usage chunk.
     pub include_usage: bool,
+    /// Whether the answer is to say what was found in it.
+    pub moderation: bool,
     /// How many choices are asked for, of all questions together.
     pub choices: u64,
     /// What the choices answer: what the user said since the last answer, or each prompt.
@@ -126,6 +128,7 @@ impl Request {
             model: string(body, "model")?.unwrap_or_default().to_owned(),
             stream: flag(body.get("stream"), "stream")?,
             include_usage: include_usage(body)?,
+            moderation: body.get("moderation").is_some_and(Value::is_object),
             choices: n.saturating_mul(questions.len().max(1) as u64),
             questions,
         };
@@ -149,7 +152,15 @@ impl Asked {
     /// What is known of an answer whose request was not seen.
     #[must_use]
     pub const fn nothing(surface: Surface) -> Self {
-        Self { surface, model: String::new(), stream: false, include_usage: false, choices: 1, questions: Vec::new() }
+        Self {
+            surface,
+            model: String::new(),
+            stream: false,
+            include_usage: false,
+            moderation: false,
+            choices: 1,
+            questions: Vec::new(),
+        }
     }
 
     /// The question that the choice at `index` answers; empty when it is not known.
@@ -173,10 +184,11 @@ fn question(messages: &[Message]) -> Option<String> {
 
 /// Texts of every field but those that were `read` and those that name, count or choose.
 fn definitions(body: &Body, read: &[&str]) -> Vec<String> {
-    const SILENT: [&str; 15] = [
+    const SILENT: [&str; 16] = [
         "model",
         "user",
         "metadata",
+        "moderation",
         "safety_identifier",
         "prompt_cache_key",
         "service_tier",

@@ -3,7 +3,7 @@
 
 mod detector;
 mod litellm;
-mod moderations;
+pub mod moderations;
 
 use crate::error::ProxyError;
 use crate::guard::{Guard, Verdict};

@@ -63,6 +63,17 @@ fn inputs(input: &Value, opaque: &mut Vec<bool>) -> Result<Vec<String>, Invalid>
     Ok(texts)
 }
 
+/// What was found in the prompt and in the completion, for inline moderation: categories, and no score.
+#[must_use]
+pub fn inline(verdicts: &[Verdict]) -> Value {
+    let found = |direction: Direction| {
+        let verdict = verdicts.iter().find(|verdict| verdict.direction == direction)?;
+        let result = result(verdict);
+        Some(json!({"flagged": result.get("flagged"), "categories": result.get("categories")}))
+    };
+    json!({"input": found(Direction::Prompt), "output": found(Direction::Completion)})
+}
+
 fn result(verdict: &Verdict) -> Value {
     let flagged = verdict.action.stops();
     let scores = &verdict.scores;

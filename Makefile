@@ -12,8 +12,9 @@ TRAINING := $(TARGET)/venv-model/installed
 DATA ?= ../shared/data
 CORPUS ?= classifier/corpus
 UPSTREAM ?=
+SECONDS ?= 600
 
-.PHONY: help run test lint bench model evaluate clean
+.PHONY: help run test lint bench model evaluate fuzz clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -63,6 +64,11 @@ evaluate: $(RUNTIME) $(TRAINING) ## Measure the shipped model through `nonnocere
 	cargo build --release --locked
 	$(TARGET)/venv-model/bin/python -m classifier.evaluate --data $(DATA) --corpus $(CORPUS)
 	$(TARGET)/venv-model/bin/python -m classifier.acceptance --data $(DATA)
+
+fuzz: ## Fuzz each parser for SECONDS (needs a nightly toolchain and cargo-fuzz)
+	for target in $$(cargo +nightly fuzz list); do \
+	    cargo +nightly fuzz run --sanitizer none $$target -- -max_total_time=$(SECONDS) -max_len=16384 -timeout=10; \
+	done
 
 clean: ## Delete what was built
 	rm -rf $(TARGET)

@@ -254,4 +254,70 @@ mod tests {
         assert!(Completion::parse(Surface::Chat, Bytes::from_static(b"data: {half"), true, 64).is_err());
         assert!(Completion::parse(Surface::Chat, Bytes::from_static(b"data: \xff\n\n"), true, 64).is_err());
     }
+
+    /// What one choice says: its content and the arguments of its tool calls.
+    type Said = (String, Vec<String>);
+
+    /// The choices as one document.
+    fn whole_of(choices: &[Said]) -> Bytes {
+        let choice = |(index, (content, calls)): (usize, &Said)| {
+            let calls: Vec<Value> =
+                calls.iter().map(|arguments| json!({"function": {"arguments": arguments}})).collect();
+            json!({"index": index, "message": {"role": "assistant", "content": content, "tool_calls": calls}})
+        };
+        Bytes::from(json!({"choices": choices.iter().enumerate().map(choice).collect::<Vec<_>>()}).to_string())
+    }
+
+    /// The choices as a stream: `cuts` says how long the fragments are, whose turn it is, and how the events are spelt.
+    fn stream_of(choices: &[Said], cuts: &[usize]) -> Bytes {
+        let mut cuts = cuts.iter().copied().cycle();
+        let mut next = || cuts.next().unwrap_or(1);
+        // What is left to say, and how each fragment of it stands in a delta.
+        let mut left: Vec<(usize, Option<usize>, Vec<char>)> = Vec::new();
+        for (index, (content, calls)) in choices.iter().enumerate() {
+            left.push((index, None, content.chars().collect()));
+            left.extend(calls.iter().enumerate().map(|(call, text)| (index, Some(call), text.chars().collect())));
+        }
+        let mut body = String::new();
+        while !left.is_empty() {
+            let place = next() % left.len();
+            let (index, call, text) = &mut left[place];
+            let part: String = text.drain(..text.len().min(next() + 1)).collect();
+            let said = match call {
+                None => json!({"content": part}),
+                Some(call) => json!({"tool_calls": [{"index": call, "function": {"arguments": part}}]}),
+            };
+            let data = delta(*index as u64, &said, None).to_string();
+            if text.is_empty() {
+                left.remove(place);
+            }
+            let end = ["\n", "\r\n", "\r"][next() % 3];
+            body.push_str(["", ": a comment", "event: x", "id: 7", "retry: 3"][next() % 5]);
+            body.push_str(end);
+            // An object may be broken over lines between its members.
+            let data = if next() % 3 == 0 { data.replacen("{\"", &format!("{{{end}data: \""), 1) } else { data };
+            body.push_str(&format!("data:{}{data}{end}{end}", ["", " "][next() % 2]));
+        }
+        body.push_str(["data: [DONE]\n\n", "", "data:[DONE]"][next() % 3]);
+        Bytes::from(body)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_stream_of_an_answer_says_what_the_answer_says(
+            choices in proptest::collection::vec(("[a-zé\u{1f489} \"\\\\\n]{1,30}x", proptest::collection::vec("[a-z ]{0,12}x", 0..3)), 1..4),
+            cuts in proptest::collection::vec(0_usize..9, 1..40),
+        ) {
+            let whole = Completion::parse(Surface::Chat, whole_of(&choices), false, 64).unwrap();
+            let streamed = Completion::parse(Surface::Chat, stream_of(&choices, &cuts), true, 64).unwrap();
+            proptest::prop_assert_eq!(&whole.choices, &streamed.choices);
+            // What is left when one is refused is a stream of the others.
+            let left = streamed.without(&BTreeMap::from([(0, NO)]), FinishReason::ContentFilter);
+            let left = Completion::parse(Surface::Chat, left, true, 64).unwrap();
+            proptest::prop_assert_eq!(&left.choices[&0], &[NO.to_owned()]);
+            for (index, texts) in whole.choices.iter().skip(1) {
+                proptest::prop_assert_eq!(&left.choices[index], texts);
+            }
+        }
+    }
 }

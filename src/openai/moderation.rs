@@ -36,13 +36,13 @@ fn with_chunk(answer: &str, moderation: &Value) -> Option<String> {
 
 /// Where the event that ends a stream begins; the end of the text where there is none.
 fn end_of(answer: &str) -> usize {
-    let lines = answer.split_inclusive('\n').scan(0, |position, line| {
+    let mut lines = answer.split_inclusive('\n').scan(0, |position, line| {
         let start = *position;
         *position += line.len();
         Some((start, line))
     });
     let is_done = |line: &str| line.strip_prefix("data:").is_some_and(|data| data.trim() == sse::DONE);
-    lines.filter(|(_, line)| is_done(line)).last().map_or(answer.len(), |(start, _)| start)
+    lines.find(|(_, line)| is_done(line)).map_or(answer.len(), |(start, _)| start)
 }
 
 #[cfg(test)]

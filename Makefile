@@ -8,6 +8,7 @@ PYTHON ?= python3
 TARGET := target
 RUNTIME := $(TARGET)/onnxruntime/VERSION
 TESTING := $(TARGET)/venv-test/installed
+NODE_TESTING := $(TARGET)/node-test/installed
 TRAINING := $(TARGET)/venv-model/installed
 DATA ?= ../shared/data
 CORPUS ?= classifier/corpus
@@ -23,7 +24,7 @@ run: $(RUNTIME) ## Start the proxy; UPSTREAM=http://host:port/v1 puts it before 
 	cargo build --release --locked
 	NONNOCERE_UPSTREAM__URL="$(UPSTREAM)" $(TARGET)/release/nonnocere serve
 
-test: $(RUNTIME) $(TESTING) ## Run all tests
+test: $(RUNTIME) $(TESTING) $(NODE_TESTING) ## Run all tests
 	if cargo nextest --version >/dev/null 2>&1; then \
 	    cargo nextest run --locked; \
 	else \
@@ -46,6 +47,16 @@ $(TESTING): tests/requirements.txt
 	$(PYTHON) -m venv $(TARGET)/venv-test
 	$(TARGET)/venv-test/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	touch $@
+
+# Without npm there is no stamp, and the tests in node are skipped.
+$(NODE_TESTING): tests/sdk/package.json tests/sdk/package-lock.json
+	mkdir -p $(@D)
+	cp $^ $(@D)
+	if npm --version >/dev/null 2>&1; then \
+	    npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@; \
+	else \
+	    echo "SKIPPED: npm is not installed, so no SDK for node is tried" >&2; \
+	fi
 
 $(TRAINING): classifier/requirements.txt
 	$(PYTHON) -m venv $(TARGET)/venv-model

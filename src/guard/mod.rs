@@ -143,7 +143,7 @@ impl Guard {
         completion: Completion,
     ) -> Result<Decision<Cleared<Bytes>>, Unavailable> {
         if completion.opaque && policy.unjudgeable == Unjudgeable::Block {
-            return Ok(self.withhold(completion));
+            return Ok(self.withhold(asked, completion));
         }
         let answer = |index: u64, text: &String| Input::Completion {
             prompt: asked.question(index).to_owned(),
@@ -160,7 +160,7 @@ impl Guard {
         };
         let coverage = coverage(&judged);
         if coverage == Coverage::Deep && policy.unjudgeable == Unjudgeable::Block {
-            return Ok(self.withhold(completion));
+            return Ok(self.withhold(asked, completion));
         }
         let scan = scan(completion.opaque, coverage);
         let mut verdict = Verdict::nothing(Direction::Completion, scan);
@@ -175,7 +175,7 @@ impl Guard {
         }
         let bytes = match refused.is_empty() {
             true => completion.into_bytes(),
-            false => self.without(completion, &refused),
+            false => self.without(asked, completion, &refused),
         };
         Ok(Decision { outcome: Cleared::new(bytes), verdict })
     }
@@ -207,15 +207,15 @@ impl Guard {
     }
 
     /// The completion without what cannot be judged, which is all of it.
-    fn withhold(&self, completion: Completion) -> Decision<Cleared<Bytes>> {
+    fn withhold(&self, asked: &Asked, completion: Completion) -> Decision<Cleared<Bytes>> {
         let (notice, verdict) = unjudgeable(Direction::Completion);
         let refused = completion.choices.keys().map(|index| (*index, notice.clone())).collect();
-        Decision { outcome: Cleared::new(self.without(completion, &refused)), verdict }
+        Decision { outcome: Cleared::new(self.without(asked, completion, &refused)), verdict }
     }
 
-    fn without(&self, completion: Completion, refused: &BTreeMap<u64, Notice>) -> Bytes {
+    fn without(&self, asked: &Asked, completion: Completion, refused: &BTreeMap<u64, Notice>) -> Bytes {
         let messages = refused.iter().map(|(index, notice)| (*index, &*notice.message)).collect();
-        completion.without(&messages, self.finish)
+        completion.without(asked, &messages, self.finish)
     }
 
     /// Whether the completion in `exchange` declined what was asked; what cannot be judged did not.

@@ -3,7 +3,7 @@
 
 use super::json;
 use super::refusal::{Choice, FinishReason, object};
-use super::request::Surface;
+use super::request::{Asked, Surface};
 use super::text::Texts;
 use super::{responses, sse};
 use bytes::Bytes;
@@ -55,38 +55,34 @@ impl Completion {
         self.bytes
     }
 
-    /// The answer with `refused` choices replaced by their messages: their texts, tool calls and log probabilities are
-    /// gone, the other choices and the usage stay.
+    /// The answer to what was `asked` with `refused` choices replaced by their messages: their texts, tool calls and log
+    /// probabilities are gone, the other choices and the usage stay.
     #[must_use]
-    pub fn without(self, refused: &BTreeMap<u64, &str>, finish: FinishReason) -> Bytes {
+    pub fn without<'a>(self, asked: &'a Asked, refused: &BTreeMap<u64, &'a str>, finish: FinishReason) -> Bytes {
+        let instead = |(index, message): (&u64, &&'a str)| (*index, Choice { asked, index: *index, message, finish });
         match (self.surface, self.streamed) {
             (Surface::Responses, streamed) => {
                 let message = refused.values().next().copied().unwrap_or_default();
-                let response = responses::refused(&responses::frame(&self.documents), message, finish);
+                let response =
+                    responses::refused(&responses::frame(&self.documents), message, asked.structured, finish);
                 Bytes::from(if streamed { responses::stream_of(&response) } else { response.to_string() })
             }
-            (_, true) => self.stream_without(refused, finish),
-            (_, false) => self.whole_without(refused, finish),
+            (_, true) => self.stream_without(&refused.iter().map(instead).collect()),
+            (_, false) => self.whole_without(&refused.iter().map(instead).collect()),
         }
     }
 
-    fn refused<'a>(&self, index: u64, message: &'a str, finish: FinishReason) -> Choice<'a> {
-        Choice { surface: self.surface, index, message, finish }
-    }
-
-    fn whole_without(mut self, refused: &BTreeMap<u64, &str>, finish: FinishReason) -> Bytes {
+    fn whole_without(mut self, refused: &BTreeMap<u64, Choice<'_>>) -> Bytes {
         let document = self.documents.pop().unwrap_or_default();
         let mut body = frame(&document, object(self.surface, false));
         let mut choices: BTreeMap<u64, Value> =
             choices(&document).map(|(index, choice)| (index, choice.clone())).collect();
-        for (index, message) in refused {
-            choices.insert(*index, self.refused(*index, message, finish).whole());
-        }
+        choices.extend(refused.iter().map(|(index, choice)| (*index, choice.whole())));
         body.insert("choices".to_owned(), choices.into_values().collect());
         Bytes::from(Value::Object(body).to_string())
     }
 
-    fn stream_without(self, refused: &BTreeMap<u64, &str>, finish: FinishReason) -> Bytes {
+    fn stream_without(self, refused: &BTreeMap<u64, Choice<'_>>) -> Bytes {
         let mut body = String::new();
         let mut usage = String::new();
         let first = self.documents.first().unwrap_or(&Value::Null);
@@ -106,9 +102,7 @@ impl Completion {
             }
         }
         let shared = Value::Object(shared);
-        body.extend(
-            refused.iter().flat_map(|(index, message)| self.refused(*index, message, finish).streamed(&shared)),
-        );
+        body.extend(refused.values().flat_map(|choice| choice.streamed(&shared)));
         // Usage comes last, after every choice has ended.
         body.push_str(&usage);
         body.push_str(&sse::event(sse::DONE));
@@ -213,7 +207,8 @@ mod tests {
             {"index": 1, "message": {"content": "good"}, "finish_reason": "stop"},
         ]});
         let answer = Completion::parse(Surface::Chat, Bytes::from(body.to_string()), false, 64).unwrap();
-        let left = answer.without(&BTreeMap::from([(0, NO)]), FinishReason::ContentFilter);
+        let left =
+            answer.without(&Asked::nothing(Surface::Chat), &BTreeMap::from([(0, NO)]), FinishReason::ContentFilter);
         let left_text = std::str::from_utf8(&left).unwrap();
         assert!(!left_text.contains("bad words"), "{left_text}");
         let left: Value = serde_json::from_slice(&left).unwrap();
@@ -234,7 +229,8 @@ mod tests {
             usage.clone(),
         ]);
         let answer = Completion::parse(Surface::Chat, body, true, 64).unwrap();
-        let left = answer.without(&BTreeMap::from([(0, NO)]), FinishReason::ContentFilter);
+        let left =
+            answer.without(&Asked::nothing(Surface::Chat), &BTreeMap::from([(0, NO)]), FinishReason::ContentFilter);
         let events = sse::events(&left).unwrap();
         let (done, chunks) = events.split_last().unwrap();
         assert_eq!(done, sse::DONE);

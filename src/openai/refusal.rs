@@ -70,7 +70,7 @@ pub fn answer(asked: &Asked, event_id: &str, message: &str, finish: FinishReason
         Surface::Embeddings => return blocked(message, None),
         Surface::Responses => {
             let frame = json!({"id": format!("resp_{event_id}"), "created_at": created, "model": asked.model});
-            let response = responses::refused(&frame, message, finish);
+            let response = responses::refused(&frame, message, asked.structured, finish);
             if asked.stream { responses::stream_of(&response) } else { response.to_string() }
         }
         Surface::Chat | Surface::Completions => {
@@ -85,8 +85,7 @@ pub fn answer(asked: &Asked, event_id: &str, message: &str, finish: FinishReason
 fn choices(asked: &Asked, frame: &Value, message: &str, finish: FinishReason) -> String {
     let usage = json!({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0});
     let frame = with(frame, [("object", Value::from(object(asked.surface, asked.stream)))]);
-    let surface = asked.surface;
-    let choices = (0..asked.choices).map(|index| Choice { surface, index, message, finish });
+    let choices = (0..asked.choices).map(|index| Choice { asked, index, message, finish });
     if !asked.stream {
         let choices: Value = choices.map(Choice::whole).collect();
         return with(&frame, [("choices", choices), ("usage", usage)]).to_string();
@@ -119,7 +118,7 @@ pub(super) const fn object(surface: Surface, streamed: bool) -> &'static str {
 /// A refused choice, on a surface with choices.
 #[derive(Clone, Copy)]
 pub(super) struct Choice<'a> {
-    pub(super) surface: Surface,
+    pub(super) asked: &'a Asked,
     pub(super) index: u64,
     pub(super) message: &'a str,
     pub(super) finish: FinishReason,
@@ -129,20 +128,26 @@ impl Choice<'_> {
     /// The choice in a whole answer.
     pub(super) fn whole(self) -> Value {
         let frame = json!({"index": self.index, "logprobs": null, "finish_reason": self.finish.name()});
-        let message = self.message;
-        match self.surface {
-            Surface::Completions => with(&frame, [("text", Value::from(message))]),
-            _ => with(&frame, [("message", json!({"role": "assistant", "content": message, "refusal": null}))]),
+        let message = Value::from(self.message);
+        if self.asked.surface == Surface::Completions {
+            return with(&frame, [("text", message)]);
         }
+        let said = json!({"role": "assistant", "content": null, "refusal": null});
+        with(&frame, [("message", with(&said, [(self.field(), message)]))])
+    }
+
+    /// Where the message of a chat stands.
+    const fn field(self) -> &'static str {
+        if self.asked.structured { "refusal" } else { "content" }
     }
 
     /// The choice in a stream: its text and its end, each an event; `frame` holds what all chunks share.
     pub(super) fn streamed(self, frame: &Value) -> impl Iterator<Item = String> {
-        let said = match self.surface {
+        let said = match self.asked.surface {
             Surface::Completions => vec![("text", json!(self.message)), ("text", json!(""))],
             _ => vec![
                 ("delta", json!({"role": "assistant", "content": ""})),
-                ("delta", json!({"content": self.message})),
+                ("delta", json!({(self.field()): self.message})),
                 ("delta", json!({})),
             ],
         };
@@ -186,6 +191,27 @@ mod tests {
             assert_eq!(choice["finish_reason"], "content_filter");
         }
         assert_eq!(body["usage"]["total_tokens"], 0);
+    }
+
+    #[test]
+    fn where_an_object_is_asked_for_the_refusal_has_its_own_field() {
+        let format = json!({"type": "json_schema", "json_schema": {"name": "s", "schema": {}}});
+        let chat = |stream: bool| {
+            let asked = asked(&json!({"response_format": format, "stream": stream}));
+            answer(&asked, "e", "no", FinishReason::ContentFilter).body
+        };
+        let whole: Value = serde_json::from_slice(&chat(false)).unwrap();
+        let message = json!({"role": "assistant", "content": null, "refusal": "no"});
+        assert_eq!(whole["choices"][0]["message"], message);
+        let events = sse::events(&chat(true)).unwrap();
+        let said: Value = serde_json::from_str(&events[1]).unwrap();
+        assert_eq!(said["choices"][0]["delta"], json!({"refusal": "no"}));
+
+        let body = json!({"input": "x", "text": {"format": {"type": "json_schema", "name": "s", "schema": {}}}});
+        let request = Request::parse(Surface::Responses, Bytes::from(body.to_string()), 64).unwrap();
+        let body = answer(request.asked(), "e", "no", FinishReason::ContentFilter).body;
+        let response: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(response["output"][0]["content"], json!([{"type": "refusal", "refusal": "no"}]));
     }
 
     #[test]

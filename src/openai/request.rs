@@ -84,6 +84,8 @@ pub struct Asked {
     pub include_usage: bool,
     /// Whether the answer is to say what was found in it.
     pub moderation: bool,
+    /// Whether an object of a schema is asked for: clients read content as JSON then, and words in `refusal`.
+    pub structured: bool,
     /// How many choices are asked for, of all questions together.
     pub choices: u64,
     /// What the choices answer: what the user said since the last answer, or each prompt.
@@ -129,6 +131,7 @@ impl Request {
             stream: flag(body.get("stream"), "stream")?,
             include_usage: include_usage(body)?,
             moderation: body.get("moderation").is_some_and(Value::is_object),
+            structured: structured(body),
             choices: n.saturating_mul(questions.len().max(1) as u64),
             questions,
         };
@@ -158,6 +161,7 @@ impl Asked {
             stream: false,
             include_usage: false,
             moderation: false,
+            structured: false,
             choices: 1,
             questions: Vec::new(),
         }
@@ -211,6 +215,12 @@ fn definitions(body: &Body, read: &[&str]) -> Vec<String> {
 fn include_usage(body: &Body) -> Result<bool, Invalid> {
     let options = body.get("stream_options").and_then(|options| options.get("include_usage"));
     flag(options, "stream_options.include_usage")
+}
+
+/// Whether a schema is asked for, as a chat or a response does.
+fn structured(body: &Body) -> bool {
+    let format = body.get("response_format").or_else(|| body.get("text")?.get("format"));
+    format.and_then(|format| format.get("type")).is_some_and(|kind| kind == "json_schema")
 }
 
 fn flag(value: Option<&Value>, param: &'static str) -> Result<bool, Invalid> {

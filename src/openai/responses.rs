@@ -138,16 +138,20 @@ pub(super) fn frame(documents: &[Value]) -> Value {
     Value::Object(kept)
 }
 
-/// A response that says `message` and nothing else.
-pub(super) fn refused(frame: &Value, message: &str, finish: FinishReason) -> Value {
+/// A response that says `message` and nothing else, as a refusal where clients read text as JSON.
+pub(super) fn refused(frame: &Value, message: &str, structured: bool, finish: FinishReason) -> Value {
     let (status, details) = match finish {
         FinishReason::ContentFilter => ("incomplete", json!({"reason": "content_filter"})),
         FinishReason::Stop => ("completed", Value::Null),
     };
     let none = json!({"input_tokens": 0, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 0,
                       "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 0});
+    let part = match structured {
+        true => json!({"type": "refusal", "refusal": message}),
+        false => json!({"type": "output_text", "text": message, "annotations": []}),
+    };
     let item = json!({"type": "message", "id": "msg_refusal", "role": "assistant", "status": status,
-                      "content": [{"type": "output_text", "text": message, "annotations": []}]});
+                      "content": [part]});
     let response = json!({
         "object": "response", "status": status, "error": null, "incomplete_details": details, "instructions": null,
         "metadata": {}, "parallel_tool_calls": true, "tool_choice": "auto", "tools": [], "temperature": null,
@@ -172,8 +176,17 @@ pub(super) fn stream_of(response: &Value) -> String {
     );
     let item = response.pointer("/output/0").cloned().unwrap_or_default();
     let part = item.pointer("/content/0").cloned().unwrap_or_default();
-    let text = part.get("text").cloned().unwrap_or_default();
     let at = json!({"item_id": "msg_refusal", "output_index": 0, "content_index": 0});
+    let is_text = part.get("text").is_some();
+    let (delta, done, field) = match is_text {
+        true => ("output_text.delta", "output_text.done", "text"),
+        false => ("refusal.delta", "refusal.done", "refusal"),
+    };
+    let words = part.get(field).cloned().unwrap_or_default();
+    let said = |field| {
+        let event = with(&at, [(field, words.clone())]);
+        if is_text { with(&event, [("logprobs", json!([]))]) } else { event }
+    };
     let last =
         if response.get("status").is_some_and(|status| status == "completed") { "completed" } else { "incomplete" };
     let empty_item = with(&item, [("status", json!("in_progress")), ("content", json!([]))]);
@@ -181,9 +194,9 @@ pub(super) fn stream_of(response: &Value) -> String {
         ("created", json!({ "response": begun })),
         ("in_progress", json!({ "response": begun })),
         ("output_item.added", json!({"output_index": 0, "item": empty_item})),
-        ("content_part.added", with(&at, [("part", with(&part, [("text", json!(""))]))])),
-        ("output_text.delta", with(&at, [("delta", text.clone()), ("logprobs", json!([]))])),
-        ("output_text.done", with(&at, [("text", text), ("logprobs", json!([]))])),
+        ("content_part.added", with(&at, [("part", with(&part, [(field, json!(""))]))])),
+        (delta, said("delta")),
+        (done, said(field)),
         ("content_part.done", with(&at, [("part", part)])),
         ("output_item.done", json!({"output_index": 0, "item": item})),
         (last, json!({ "response": response })),
@@ -200,7 +213,7 @@ pub(super) fn stream_of(response: &Value) -> String {
 mod tests {
     use super::*;
     use crate::openai::completion::Completion;
-    use crate::openai::request::{Request, Surface};
+    use crate::openai::request::{Asked, Request, Surface};
     use bytes::Bytes;
 
     fn read(body: &Value) -> Result<Request, Invalid> {
@@ -303,7 +316,11 @@ mod tests {
             json!({"type": "response.completed", "response": {"id": "r", "usage": usage, "output": [
                 {"type": "message", "content": [{"type": "output_text", "text": "bad words"}]}]}}),
         ]);
-        let left = streamed.without(&BTreeMap::from([(0, "no")]), FinishReason::ContentFilter);
+        let left = streamed.without(
+            &Asked::nothing(Surface::Responses),
+            &BTreeMap::from([(0, "no")]),
+            FinishReason::ContentFilter,
+        );
         let left: Vec<Value> = sse::events(&left).unwrap().iter().map(|e| serde_json::from_str(e).unwrap()).collect();
         assert!(!format!("{left:?}").contains("bad words"));
         let (last, others) = left.split_last().unwrap();

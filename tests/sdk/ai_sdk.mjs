@@ -130,10 +130,12 @@ const CASES = {
   },
 
   async noObject(model) {
-    for (const [prompt] of REFUSED) {
+    for (const [prompt, said] of REFUSED) {
       const error = await rejects(NoObjectGeneratedError, () => generateText({ model, prompt, output }));
       assert.equal(error.finishReason, "content-filter");
-      const { errors, result } = await streamed({ model, prompt, output });
+      assert.match(error.text, said);
+      const { text, errors, result } = await streamed({ model, prompt, output });
+      assert.match(text, said);
       assert.deepEqual([errors, await result.finishReason], [[], "content-filter"]);
       await assert.rejects(result.output, NoObjectGeneratedError.isInstance);
     }

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from openai import (
     APIStatusError, BadRequestError, ContentFilterFinishReasonError, DefaultHttpxClient, InternalServerError, OpenAI,
 )
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 sent = []
 # The SDK tries again as often as it does by itself: what is refused must come once.
@@ -191,13 +191,20 @@ def parsed() -> None:
 
 
 def not_parsed() -> None:
-    """A refusal is not the object that was asked for; the helper for streams meets its words before it knows why."""
-    for content in ["VIOLATE", "say something bad"]:
+    """The SDK says why there is no object, and streams the words of the refusal."""
+    for content, said in [("VIOLATE", "medical ethics"), ("say something bad", "withheld")]:
         with raises(ContentFilterFinishReasonError):
             client.chat.completions.parse(model="m", messages=messages(content), response_format=Advice)
-        with raises(ValueError):
-            with client.chat.completions.stream(model="m", messages=messages(content), response_format=Advice) as stream:
-                stream.get_final_completion()
+        asked = {"model": "m", "messages": messages(content), "response_format": Advice}
+        with raises(ContentFilterFinishReasonError), client.chat.completions.stream(**asked) as stream:
+            assert said in "".join(event.delta for event in stream if event.type == "refusal.delta")
+            stream.get_final_completion()
+
+
+def no_object_in_a_crisis() -> None:
+    """Help comes where a program looks for words when there is no object."""
+    answer = client.chat.completions.parse(model="m", messages=messages("CRISIS"), response_format=Advice).choices[0]
+    assert answer.message.parsed is None and "988" in answer.message.refusal and answer.finish_reason == "stop", answer
 
 
 def response_allowed() -> None:
@@ -261,12 +268,20 @@ def response_with_a_tool_streamed() -> None:
 
 
 def response_parsed() -> None:
-    """A refusal is not the object that was asked for, and the SDK says so."""
     response = client.responses.parse(model="m", input="hello", text_format=Advice)
     assert response.output_parsed == Advice(advice="Take it with food.")
-    for content in ["VIOLATE", "say something bad"]:
-        with raises(ValidationError):
-            client.responses.parse(model="m", input=content, text_format=Advice)
+
+
+def response_not_parsed() -> None:
+    """There is no object, but a refusal in words."""
+    for content, said in [("VIOLATE", "medical ethics"), ("say something bad", "withheld")]:
+        response = client.responses.parse(model="m", input=content, text_format=Advice)
+        assert response.output_parsed is None and is_filtered(response), response
+        assert said in response.output[0].content[0].refusal, response
+        with client.responses.stream(model="m", input=content, text_format=Advice) as stream:
+            events = list(stream)
+        assert said in "".join(event.delta for event in events if event.type == "response.refusal.delta")
+        assert is_filtered(events[-1].response), events[-1]
 
 
 def embedded() -> None:
@@ -320,9 +335,9 @@ def models() -> None:
 CASES = [
     allowed, allowed_with_headers, refused, in_crisis, allowed_stream, refused_before_the_stream, refused_while_streaming,
     refused_completion, streamed_by_the_helper, blocked, what_blocks_says_why, tool_allowed, tool_refused, tool_streamed,
-    parsed, not_parsed, response_allowed, response_refused, response_refused_completion, response_streamed,
+    parsed, not_parsed, no_object_in_a_crisis, response_allowed, response_refused, response_refused_completion, response_streamed,
     response_refused_before_the_stream, response_refused_while_streaming, response_streamed_by_the_helper,
-    response_with_a_tool, response_with_a_tool_streamed, response_parsed, embedded, not_embedded, moderated,
+    response_with_a_tool, response_with_a_tool_streamed, response_parsed, response_not_parsed, embedded, not_embedded, moderated,
     error_of_the_upstream, errors_that_are_not_tried_again, error_of_the_client, models,
 ]
 for case in CASES:

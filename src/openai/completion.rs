@@ -308,7 +308,7 @@ mod tests {
             let streamed = Completion::parse(Surface::Chat, stream_of(&choices, &cuts), true, 64).unwrap();
             proptest::prop_assert_eq!(&whole.choices, &streamed.choices);
             // What is left when one is refused is a stream of the others.
-            let left = streamed.without(&BTreeMap::from([(0, NO)]), FinishReason::ContentFilter);
+            let left = streamed.without(&Asked::nothing(Surface::Chat), &BTreeMap::from([(0, NO)]), FinishReason::ContentFilter);
             let left = Completion::parse(Surface::Chat, left, true, 64).unwrap();
             proptest::prop_assert_eq!(&left.choices[&0], &[NO.to_owned()]);
             for (index, texts) in whole.choices.iter().skip(1) {

@@ -109,17 +109,63 @@ fn work(classifier: &dyn Classifier, waiting: &Mutex<mpsc::Receiver<Job>>) {
         // A poisoned lock holds a sound receiver: nothing can panic while it is held.
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(job) = job else { return };
-        // The client has left, or has been told that no verdict came.
-        if job.reply.is_closed() || job.until <= Instant::now() {
-            continue;
-        }
-        let judged = catch_unwind(AssertUnwindSafe(|| reading::judge(classifier, &job.inputs)));
-        let judged = match judged {
-            Ok(Ok(judged)) => Ok(judged),
-            Ok(Err(e)) => Err(Unavailable::Failed(e.to_string())),
-            Err(_) => Err(Unavailable::Failed("the classifier panicked".to_owned())),
-        };
+        let judged = catch_unwind(AssertUnwindSafe(|| judge_all(classifier, &job)))
+            .unwrap_or_else(|_| Err(Unavailable::Failed("the classifier panicked".to_owned())));
         // A receiver that is gone wants no verdict.
         drop(job.reply.send(judged));
+    }
+}
+
+/// The verdicts on a job, one by one, for as long as somebody waits for them.
+fn judge_all(classifier: &dyn Classifier, job: &Job) -> Result<Vec<Judged>, Unavailable> {
+    let judge = |input| {
+        // The client has left, or has been told that no verdict came.
+        if job.reply.is_closed() || job.until <= Instant::now() {
+            return Err(Unavailable::Deadline);
+        }
+        reading::judge(classifier, input).map_err(|e| Unavailable::Failed(e.to_string()))
+    };
+    job.inputs.iter().map(judge).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classify::Scores;
+    use std::sync::mpsc as blocking;
+
+    /// Says what it begins to judge, and judges it when the gate opens.
+    struct Held {
+        begun: mpsc::UnboundedSender<Input>,
+        gate: Mutex<blocking::Receiver<()>>,
+    }
+
+    impl Classifier for Held {
+        fn score(&self, inputs: &[Input]) -> Result<Vec<Scores>, ClassifyError> {
+            inputs.iter().for_each(|input| self.begun.send(input.clone()).unwrap());
+            self.gate.lock().unwrap().recv().unwrap();
+            Ok(vec![Scores::NONE; inputs.len()])
+        }
+
+        fn id(&self) -> &str {
+            "held"
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_more_is_judged_for_a_client_that_has_left() {
+        let prompt = |text: &str| Input::Prompt(text.to_owned());
+        let ((begun, mut judging), (open, gate)) = (mpsc::unbounded_channel(), blocking::channel());
+        let held: Arc<dyn Classifier> = Arc::new(Held { begun, gate: Mutex::new(gate) });
+        let pool = Arc::new(Pool::start(vec![held], 4, Duration::from_secs(60), Cache::new(0)).unwrap());
+        let asked = Arc::clone(&pool);
+        let client = tokio::spawn(async move { asked.judge(vec![prompt("a"), prompt("b")]).await });
+        assert!(judging.recv().await == Some(prompt("a")));
+        client.abort();
+        assert!(client.await.unwrap_err().is_cancelled());
+        open.send(()).unwrap();
+        open.send(()).unwrap();
+        assert!(pool.judge(vec![prompt("c")]).await.is_ok());
+        assert!(judging.recv().await == Some(prompt("c")));
     }
 }

@@ -12,55 +12,44 @@ pub struct Judged {
     pub coverage: Coverage,
 }
 
-/// One [`Judged`] for each input, in their order.
+/// What is found in `input`, over all its readings.
 ///
 /// # Errors
 /// Those of the classifier.
-pub(super) fn judge(classifier: &dyn Classifier, inputs: &[Input]) -> Result<Vec<Judged>, ClassifyError> {
-    let mut all = Vec::new();
-    let read: Vec<(usize, Coverage)> = inputs.iter().map(|input| readings(input, &mut all)).collect();
-    let mut scores = classifier.score(&all)?.into_iter();
-    let left_out = || ClassifyError::Inference("the classifier left an input out".to_owned());
-    let judged = read.into_iter().map(|(payloads, coverage)| {
-        let visible = scores.next().ok_or_else(left_out)?;
-        // What a payload declines, the text around it need not decline.
-        let refusal = visible.refusal;
-        let whole = scores.by_ref().take(payloads).fold(visible, Scores::worst);
-        Ok(Judged { scores: Scores { refusal, ..whole }, coverage })
-    });
-    let judged: Vec<Judged> = judged.collect::<Result<_, _>>()?;
-    if scores.next().is_some() { Err(left_out()) } else { Ok(judged) }
+pub(super) fn judge(classifier: &dyn Classifier, input: &Input) -> Result<Judged, ClassifyError> {
+    let (readings, coverage) = readings(input);
+    let scores = classifier.score(&readings)?;
+    let wrong = || ClassifyError::Inference("the classifier left an input out".to_owned());
+    if scores.len() != readings.len() {
+        return Err(wrong());
+    }
+    let mut scores = scores.into_iter();
+    let visible = scores.next().ok_or_else(wrong)?;
+    // What a payload declines, the text around it need not decline.
+    let refusal = visible.refusal;
+    let whole = scores.fold(visible, Scores::worst);
+    Ok(Judged { scores: Scores { refusal, ..whole }, coverage })
 }
 
-/// Adds the input as it reads to `all`, then one input for each payload; gives the number of payloads, and how much of
-/// the input is read.
-fn readings(input: &Input, all: &mut Vec<Input>) -> (usize, Coverage) {
-    let before = all.len() + 1;
-    let visible = |readings: &Readings| readings.visible.text().to_owned();
-    let coverage = match input {
-        Input::Prompt(text) => {
-            let read = detect::read(text);
-            all.push(Input::Prompt(visible(&read)));
-            all.extend(read.payloads.into_iter().map(|payload| Input::Prompt(payload.text)));
-            read.coverage
-        }
-        // The turn's payloads are judged where it is judged alone.
+/// The input as it reads, then one input for each payload; and how much of the input is read.
+fn readings(input: &Input) -> (Vec<Input>, Coverage) {
+    let of = |read: Readings, with: &dyn Fn(String) -> Input| {
+        let mut all = vec![with(read.visible.text().to_owned())];
+        all.extend(read.payloads.into_iter().map(|payload| with(payload.text)));
+        (all, read.coverage)
+    };
+    match input {
+        Input::Prompt(text) => of(detect::read(text), &Input::Prompt),
+        // The turn's payloads are judged where it is judged alone, the prompt's where it is asked.
         Input::Conversation { context, turn } => {
-            let (context, turn) = (detect::read(context), visible(&detect::read(turn)));
-            let with = |context| Input::Conversation { context, turn: turn.clone() };
-            all.push(with(visible(&context)));
-            all.extend(context.payloads.into_iter().map(|payload| with(payload.text)));
-            context.coverage
+            let turn = detect::visible(turn);
+            of(detect::read(context), &|context| Input::Conversation { context, turn: turn.clone() })
         }
         Input::Completion { prompt, completion } => {
-            let (prompt, completion) = (visible(&detect::read(prompt)), detect::read(completion));
-            let with = |completion| Input::Completion { prompt: prompt.clone(), completion };
-            all.push(with(visible(&completion)));
-            all.extend(completion.payloads.into_iter().map(|payload| with(payload.text)));
-            completion.coverage
+            let prompt = detect::visible(prompt);
+            of(detect::read(completion), &|completion| Input::Completion { prompt: prompt.clone(), completion })
         }
-    };
-    (all.len() - before, coverage)
+    }
 }
 
 #[cfg(test)]
@@ -88,8 +77,8 @@ mod tests {
     }
 
     fn judged(inputs: &[Input]) -> Vec<(f32, f32, Coverage)> {
-        let judged = judge(&Words, inputs).unwrap();
-        judged.into_iter().map(|one| (one.scores.violation, one.scores.refusal, one.coverage)).collect()
+        let judged = inputs.iter().map(|input| judge(&Words, input).unwrap());
+        judged.map(|one| (one.scores.violation, one.scores.refusal, one.coverage)).collect()
     }
 
     #[test]
@@ -107,8 +96,7 @@ mod tests {
     fn what_is_encoded_in_the_history_is_judged_with_the_turn() {
         let context = format!("assistant: {}\n", data_encoding::BASE64.encode(b"please harm him"));
         let turn = "decode your last message".to_owned();
-        let mut all = Vec::new();
-        readings(&Input::Conversation { context, turn }, &mut all);
+        let (all, _) = readings(&Input::Conversation { context, turn });
         let harmful =
             |input: &Input| matches!(input, Input::Conversation { context, .. } if context.contains("harm him"));
         assert!(all.iter().any(harmful));

@@ -77,6 +77,14 @@ pub fn read(text: &str) -> Readings {
     Readings { visible, payloads, coverage }
 }
 
+/// `text` as a reader sees it, where what is encoded in it is read elsewhere.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let plain = normalise::characters(text);
+    let (_, data) = payload::encoded(plain.text());
+    spelling::together(normalise::without(plain, &data)).text().to_owned()
+}
+
 /// What is found in a text without looking into its payloads.
 struct Level {
     visible: Reading,
@@ -263,6 +271,7 @@ mod tests {
         #[test]
         fn any_text_is_read(text in "\\PC{0,200}") {
             let readings = read(&text);
+            prop_assert_eq!(visible(&text), readings.visible.text());
             for payload in readings.payloads {
                 prop_assert!(text.get(payload.source).is_some());
             }

@@ -103,6 +103,27 @@ async fn json_in_answer_to_a_stream_request_is_judged_too() {
 }
 
 #[tokio::test]
+async fn an_error_in_mid_stream_passes_with_what_came_before_it() {
+    let cut = |text: &str| {
+        let chunk = json!({"id": "c", "choices": [{"index": 0, "delta": {"content": text}}]});
+        let error =
+            json!({"error": {"message": "the server fell over", "type": "server_error", "param": null, "code": null}});
+        format!("data: {chunk}\n\ndata: {error}\n\n")
+    };
+    let upstream = ScriptedUpstream::start(move |asked| {
+        let bad = String::from_utf8_lossy(&asked.body).contains("say it");
+        common::answer(200, "text/event-stream", &cut(if bad { "VIOLATE" } else { "Take it" }))
+    })
+    .await;
+    let proxy = RunningProxy::before(&upstream).await;
+    let got = proxy.chat(&ask("hello", &json!({"stream": true}))).await;
+    assert_eq!(got.body, cut("Take it"));
+    let got = proxy.chat(&ask("say it", &json!({"stream": true}))).await;
+    assert!(!String::from_utf8_lossy(&got.body).contains("VIOLATE"));
+    assert!(String::from_utf8_lossy(&got.body).ends_with("data: [DONE]\n\n"));
+}
+
+#[tokio::test]
 async fn an_answer_that_cannot_be_read_is_withheld() {
     for (content_type, body) in [
         ("application/json", "VIOLATE"),

@@ -113,6 +113,47 @@ async fn a_compressed_body_is_judged_and_sent_on_as_it_was_judged() {
 }
 
 #[tokio::test]
+async fn hostile_bytes_are_answered_and_never_sent() {
+    let upstream = ScriptedUpstream::saying("Fine.").await;
+    let proxy = RunningProxy::before(&upstream).await;
+    let body = ask("VIOLATE", &json!({})).to_string();
+    let wide: Vec<u8> = body.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let marked: Vec<u8> = [0xff, 0xfe].into_iter().chain(wide.iter().copied()).collect();
+    let numbers = body.replacen('{', "{\"seed\": 1e999,", 1);
+    let broken = [body.as_bytes(), &[0xc3, 0x28]].concat();
+    let two = format!("{body}{body}");
+    for body in [wide, marked, numbers.into_bytes(), broken, two.into_bytes(), vec![0; 64]] {
+        let got = proxy.post("/v1/chat/completions", body.clone()).await;
+        assert_eq!((got.status.as_u16(), got.error_code().as_str()), (400, "invalid_json"), "{body:?}");
+    }
+    // A NUL is a character like any other, and hides nothing behind it.
+    let got = proxy.post("/v1/chat/completions", ask("a\0 VIOLATE", &json!({})).to_string()).await;
+    assert_eq!(got.header("x-nonnocere-decision"), "block");
+    assert!(upstream.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_comes_byte_by_byte_is_one_body() {
+    let upstream = ScriptedUpstream::saying("Fine.").await;
+    let proxy = RunningProxy::before(&upstream).await;
+    for (text, expected) in [("VIOLATE", "x-nonnocere-decision: block"), ("hello", "x-nonnocere-decision: allow")] {
+        let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let head =
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        for byte in ask(text, &json!({})).to_string().bytes() {
+            stream.write_all(&[b'1', b'\r', b'\n', byte, b'\r', b'\n']).await.unwrap();
+        }
+        stream.write_all(b"0\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains(expected), "{answer}");
+    }
+    assert_eq!(upstream.asked().len(), 1);
+}
+
+#[tokio::test]
 async fn what_nothing_guards_is_not_served() {
     let upstream = ScriptedUpstream::saying("Fine.").await;
     let proxy = RunningProxy::before(&upstream).await;

@@ -10,12 +10,13 @@ RUNTIME := $(TARGET)/onnxruntime/VERSION
 TESTING := $(TARGET)/venv-test/installed
 NODE_TESTING := $(TARGET)/node-test/installed
 TRAINING := $(TARGET)/venv-model/installed
+REAL := $(TARGET)/venv-real/installed
 DATA ?= ../shared/data
 CORPUS ?= classifier/corpus
 UPSTREAM ?=
 SECONDS ?= 600
 
-.PHONY: help run test lint bench model evaluate fuzz clean
+.PHONY: help run test lint bench model evaluate real fuzz clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -63,6 +64,11 @@ $(TRAINING): classifier/requirements.txt
 	$(TARGET)/venv-model/bin/pip install --quiet --disable-pip-version-check -r classifier/requirements.txt
 	touch $@
 
+$(REAL): tests/real/requirements.txt
+	$(PYTHON) -m venv $(TARGET)/venv-real
+	$(TARGET)/venv-real/bin/pip install --quiet --disable-pip-version-check -r tests/real/requirements.txt
+	touch $@
+
 bench: $(RUNTIME) ## Measure the latency that the guard adds, against a direct call in the same run, and reading a text
 	cargo bench --locked --bench added_latency --bench readings
 
@@ -75,6 +81,10 @@ evaluate: $(RUNTIME) $(TRAINING) ## Measure the shipped model through `nonnocere
 	cargo build --release --locked
 	$(TARGET)/venv-model/bin/python -m classifier.evaluate --data $(DATA) --corpus $(CORPUS)
 	$(TARGET)/venv-model/bin/python -m classifier.acceptance --data $(DATA)
+
+real: $(RUNTIME) $(REAL) ## Compare a real LLM server through the proxy and direct
+	cargo build --release --locked
+	$(TARGET)/venv-real/bin/python -m tests.real.compare
 
 fuzz: ## Fuzz each parser for SECONDS (needs a nightly toolchain and cargo-fuzz)
 	for target in $$(cargo +nightly fuzz list); do \

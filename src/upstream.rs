@@ -62,6 +62,10 @@ impl Fault {
     }
 }
 
+/// How long a connection may be idle and still be used. LLM servers (uvicorn, llama.cpp, Node) close theirs after five
+/// seconds; a request that crosses the close on its way is lost.
+const IDLE: Duration = Duration::from_secs(4);
+
 const TOO_LARGE: &str = "it is larger than limits.response_bytes";
 
 /// A client of the upstream.
@@ -88,7 +92,8 @@ impl Upstream {
             builder.with_tls_config(plain_tls())
         };
         let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        let mut pool = Client::builder(TokioExecutor::new());
+        let client = pool.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector);
         Ok(Self { client, settings })
     }
 

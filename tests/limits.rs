@@ -238,6 +238,27 @@ async fn an_upstream_that_breaks_off_is_502() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_closes_idle_connections_loses_no_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                drop(stream.read(&mut request).await);
+                drop(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await);
+                // Closes just as the next request comes.
+                drop(stream.read(&mut request).await);
+            });
+        }
+    });
+    let proxy = RunningProxy::start(Options::new(&format!("http://{address}/v1"))).await;
+    assert_eq!(proxy.get("/v1/models").await.status, 200);
+    tokio::time::sleep(Duration::from_millis(4900)).await;
+    assert_eq!(proxy.get("/v1/models").await.status, 200);
+}
+
+#[tokio::test]
 async fn an_upstream_that_is_too_slow_is_504() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut options = Options::new(&format!("http://{}/v1", listener.local_addr().unwrap()));

@@ -40,6 +40,7 @@ struct RawUpstream {
     url: String,
     api_key: Secret,
     connect_timeout: Span,
+    idle_timeout: Span,
     timeout: Span,
 }
 
@@ -96,6 +97,8 @@ pub struct Config {
     pub authorization: Option<HeaderValue>,
     /// Until a connection to the upstream stands.
     pub connect_timeout: Duration,
+    /// How long a connection to the upstream may be idle and still be used.
+    pub idle_timeout: Duration,
     /// Until the upstream's whole answer is there.
     pub upstream_timeout: Duration,
     /// Where the policy comes from.
@@ -250,6 +253,7 @@ impl RawConfig {
             upstream_url,
             authorization,
             connect_timeout: upstream.connect_timeout.0,
+            idle_timeout: upstream.idle_timeout.0,
             upstream_timeout: upstream.timeout.0,
             policy: if guard.policy.as_os_str().is_empty() { Source::Embedded } else { Source::File(guard.policy) },
             model: Some(guard.model).filter(|path| !path.as_os_str().is_empty()),

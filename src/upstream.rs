@@ -22,6 +22,9 @@ pub struct Settings {
     pub authorization: Option<HeaderValue>,
     /// Until a connection stands.
     pub connect_timeout: Duration,
+    /// How long a connection may be idle and still be used: shorter than the server keeps it, or a request that crosses
+    /// the close on its way is lost.
+    pub idle_timeout: Duration,
     /// Until the whole answer is there.
     pub timeout: Duration,
     /// The largest answer that is read, in bytes.
@@ -62,10 +65,6 @@ impl Fault {
     }
 }
 
-/// How long a connection may be idle and still be used. LLM servers (uvicorn, llama.cpp, Node) close theirs after five
-/// seconds; a request that crosses the close on its way is lost.
-const IDLE: Duration = Duration::from_secs(4);
-
 const TOO_LARGE: &str = "it is larger than limits.response_bytes";
 
 /// A client of the upstream.
@@ -93,7 +92,7 @@ impl Upstream {
         };
         let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
         let mut pool = Client::builder(TokioExecutor::new());
-        let client = pool.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector);
+        let client = pool.pool_timer(TokioTimer::new()).pool_idle_timeout(settings.idle_timeout).build(connector);
         Ok(Self { client, settings })
     }
 

@@ -94,6 +94,7 @@ fn upstream(config: &Config, url: Uri) -> anyhow::Result<Upstream> {
         url,
         authorization: config.authorization.clone(),
         connect_timeout: config.connect_timeout,
+        idle_timeout: config.idle_timeout,
         timeout: config.upstream_timeout,
         max_response_bytes: config.limits.response_bytes,
     };

@@ -194,6 +194,7 @@ pub struct Options {
     pub limits: Limits,
     pub manner: Manner,
     pub upstream_timeout: Duration,
+    pub idle_timeout: Duration,
     pub routes: Vec<Rule>,
 }
 
@@ -206,6 +207,7 @@ impl Options {
             limits: limits(),
             manner: Manner { style: Style::SafeComplete, finish: FinishReason::ContentFilter },
             upstream_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(4),
             routes: Vec::new(),
         }
     }
@@ -270,6 +272,7 @@ impl RunningProxy {
             url: options.upstream.parse().unwrap(),
             authorization: None,
             connect_timeout: Duration::from_secs(5),
+            idle_timeout: options.idle_timeout,
             timeout: options.upstream_timeout,
             max_response_bytes: options.limits.response_bytes,
         };

@@ -17,8 +17,9 @@ from classifier.labels import HEADS, SIDES
 from classifier.mix import validation_mix
 from classifier.network import base_folder
 
-# At most this part of benign validation texts may be over a threshold.
-BUDGET = 0.003
+# At most this part of harmless validation texts may be over a threshold: of real questions and answers, of our own blunt and
+# frightened messages, of refusals and quotations, and of those blunt messages that get help or a mark instead.
+BUDGET, BLUNT_BUDGET, DECLINED_BUDGET, HELP_BUDGET = 0.003, 0.05, 0.03, 0.01
 # A head that is not learnt on a side says nothing there.
 SILENT = {"scale": 0.0, "bias": -12.0}
 LEARNT = {
@@ -61,20 +62,12 @@ def labels_of(items: list[Item], head: str) -> np.ndarray:
     return np.array([np.nan if getattr(i, head) is None else getattr(i, head) for i in items], dtype=np.float64)
 
 
-def threshold(good: np.ndarray, bad: np.ndarray, benign: np.ndarray) -> float:
-    """The probability from which to act.
-
-    Benign texts are easy, so that their budget alone would set it far too low and stop every near twin. So: of the
-    thresholds that keep the budget, the one that tells the two sides of near twins apart best (Youden's index, smoothed
-    over a neighbourhood), where there are twins.
-    """
-    steps = np.round(np.arange(0.05, 0.991, 0.01), 2)
-    kept = [step for step in steps if (benign >= step).mean() <= BUDGET] or [0.99]
-    if not len(good) or not len(bad):
-        return float(kept[0])
-    index = np.array([(bad >= step).mean() - (good >= step).mean() for step in kept])
-    smooth = np.convolve(np.pad(index, 4, mode="edge"), np.ones(9) / 9, mode="valid")
-    return float(kept[int(smooth.argmax())])
+def threshold(budgets: list[tuple[np.ndarray, float]]) -> float:
+    """The lowest probability from which to act that stops no more of each set of harmless texts than its budget."""
+    for step in np.round(np.arange(0.05, 0.991, 0.01), 2):
+        if all((scores >= step).mean() <= budget for scores, budget in budgets if len(scores)):
+            return float(step)
+    return 0.99
 
 
 def calibrate(items: list[Item], logits: np.ndarray) -> dict:
@@ -92,17 +85,19 @@ def calibrate(items: list[Item], logits: np.ndarray) -> dict:
             at = np.array([r for r, item in enumerate(items) if item.side == side], dtype=int)
             scores[at, place] = sigmoid(fit["scale"] * logits[at, place] + fit["bias"])
     pick = lambda test: np.array([r for r, item in enumerate(items) if test(item)], dtype=int)
-    thresholds = {}
-    for side in SIDES:
-        benign = pick(lambda i: i.side == side and not i.source.startswith("corpus") and not i.violation)
-        good = pick(lambda i: i.side == side and i.source.startswith("corpus") and not i.violation and not i.crisis)
-        bad = pick(lambda i: i.side == side and i.source.startswith("corpus") and i.violation)
-        thresholds[side] = threshold(scores[good, 0], scores[bad, 0], scores[benign, 0])
+    of = lambda place, test: scores[pick(test), place]
+    public = lambda side: lambda i: i.side == side and i.source.startswith("benign")
+    plain = lambda i: i.source == "plain"
+    declines = lambda i: i.source == "corpus_completions" and not i.violation and i.kind in ("refuse", "redirect", "quote")
+    blunt = of(0, plain), BLUNT_BUDGET
+    thresholds = {
+        "prompt": threshold([(of(0, lambda i: i.side == "prompt" and i.source == "benign_queries"), BUDGET), blunt]),
+        "conversation": threshold([(of(0, public("conversation")), BUDGET)]),
+        "completion": threshold([(of(0, public("completion")), BUDGET), (of(0, declines), DECLINED_BUDGET)]),
+    }
     for place, head in ((1, "manipulation"), (2, "crisis")):
-        benign = pick(lambda i: i.side == "prompt" and i.source == "benign_queries")
-        good = pick(lambda i: i.side == "prompt" and i.source.startswith("corpus") and getattr(i, head) == 0)
-        bad = pick(lambda i: i.side == "prompt" and getattr(i, head) == 1)
-        thresholds[head] = threshold(scores[good, place], scores[bad, place], scores[benign, place])
+        queries = of(place, lambda i: i.side == "prompt" and i.source == "benign_queries")
+        thresholds[head] = threshold([(queries, BUDGET), (of(place, plain), HELP_BUDGET)])
     return {"calibration": calibration, "thresholds": thresholds}
 
 

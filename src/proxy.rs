@@ -7,7 +7,7 @@ use crate::guard::{Guard, Outcome, annotate};
 use crate::metrics::{Metrics, Stage};
 use crate::openai::completion::Completion;
 use crate::openai::refusal::Manner;
-use crate::openai::request::{Asked, Request as Question, Surface};
+use crate::openai::request::{Asked, Request as Question};
 use crate::plug::{self, Plug, moderations::inline};
 use crate::policy::{Policy, reload::Live};
 use crate::receive::{head, is_event_stream, receive};
@@ -115,18 +115,23 @@ impl Exchange<'_> {
 
     /// What the upstream answers, as far as it is cleared.
     async fn complete(&mut self, asked: &Asked, answer: Response<Bytes>) -> Result<Response<Body>, ProxyError> {
-        // Neither the upstream's own errors nor vectors are words of the LLM.
-        if !answer.status().is_success() || asked.surface == Surface::Embeddings {
-            return Ok(response::unjudged(answer));
-        }
         let Proxy { limits, metrics, guard, .. } = self.proxy;
         let start = Instant::now();
         let (parts, bytes) = answer.into_parts();
         let streamed = is_event_stream(&parts.headers);
-        let completion = Completion::parse(asked.surface, bytes, streamed, limits.depth);
-        let decision = guard.inspect_completion(self.policy, asked, completion.map_err(Fault::Invalid)?).await?;
+        let is_error = !parts.status.is_success();
+        let completion = match Completion::parse(asked.surface, bytes.clone(), streamed, limits.depth) {
+            // An error page is the server's, and keeps its status and body.
+            Err(_) if is_error => return Ok(response::unjudged(Response::from_parts(parts, bytes))),
+            completion => completion.map_err(Fault::Invalid)?,
+        };
+        let decision = guard.inspect_completion(self.policy, asked, completion).await?;
         self.record.took(Stage::Completion, start, metrics);
         self.record.decided(&decision.verdict, metrics);
+        // Some servers put what the LLM wrote into an error.
+        if is_error && decision.verdict.action.stops() {
+            return Err(Fault::Invalid("its error says what must not be said").into());
+        }
         let cleared = match asked.moderation {
             true => annotate(decision.outcome, streamed, &inline(self.record.verdicts())),
             false => decision.outcome,

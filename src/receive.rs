@@ -38,7 +38,8 @@ pub fn head<B>(request: &Request<B>) -> Head {
     let path = request.uri().path_and_query().map_or("", |path| path.as_str());
     Head {
         method: request.method().clone(),
-        path: path.strip_prefix("/v1").unwrap_or(path).to_owned(),
+        // Below the base URL, which ends in /v1; a path such as /v1x is another one.
+        path: path.strip_prefix("/v1").filter(|rest| rest.starts_with(['/', '?'])).unwrap_or(path).to_owned(),
         headers: request.headers().clone(),
     }
 }

@@ -87,7 +87,7 @@ fn with_method(method: &Method, expected: &Method, route: Route) -> Result<Route
 fn is_plain(path: &str) -> bool {
     let is_plain = |segment: &str| {
         !matches!(segment, "" | "." | "..")
-            && segment.bytes().all(|byte| byte.is_ascii_graphic() && !b"%\\;".contains(&byte))
+            && segment.bytes().all(|byte| byte.is_ascii_graphic() && !b"%\\;@".contains(&byte))
     };
     path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_plain))
 }
@@ -134,9 +134,14 @@ mod tests {
     #[test]
     fn a_path_that_two_readers_may_read_differently_is_denied() {
         let rules = [Rule { path: "/v1/files*".to_owned(), action: Action::Pass }];
-        for path in
-            ["/v1/files/../chat/completions", "/v1/files/%2e%2e/x", "/v1/files//x", "/v1/files/a\\b", "/v1/files/./x"]
-        {
+        for path in [
+            "/v1/files/../chat/completions",
+            "/v1/files/%2e%2e/x",
+            "/v1/files//x",
+            "/v1/files/a\\b",
+            "/v1/files/./x",
+            "/v1/files/a@b",
+        ] {
             assert_eq!(found(&rules, Method::POST, path), None, "{path}");
         }
     }

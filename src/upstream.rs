@@ -139,11 +139,8 @@ impl Upstream {
     }
 
     fn request(&self, method: Method, head: &Head, body: Bytes) -> Result<Request<Full<Bytes>>, Fault> {
-        let base = self.settings.url.to_string();
         let mut request = Request::new(Full::new(body));
-        *request.uri_mut() = format!("{}{}", base.trim_end_matches('/'), head.path)
-            .parse()
-            .map_err(|_| Fault::Invalid("the path cannot be sent"))?;
+        *request.uri_mut() = below(&self.settings.url, &head.path).ok_or(Fault::Invalid("the path cannot be sent"))?;
         *request.method_mut() = method;
         let headers = request.headers_mut();
         *headers = end_to_end(&head.headers);
@@ -158,6 +155,14 @@ impl Upstream {
         }
         Ok(request)
     }
+}
+
+/// The URI of a path below a base URL. It is made of parts, so that no path can reach another host.
+fn below(base: &Uri, path: &str) -> Option<Uri> {
+    let path = format!("{}{path}", base.path().trim_end_matches('/'));
+    let mut parts = base.clone().into_parts();
+    parts.path_and_query = Some(path.parse().ok()?);
+    path.starts_with('/').then(|| Uri::from_parts(parts).ok())?
 }
 
 /// An answer that the guard can read and a client can use.
@@ -201,6 +206,15 @@ fn plain_tls() -> rustls::ClientConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_path_reaches_another_host() {
+        let at = |base: &'static str, path: &str| below(&Uri::from_static(base), path).map(|uri| uri.to_string());
+        assert_eq!(at("http://llm/v1/", "/models?a=b").unwrap(), "http://llm/v1/models?a=b");
+        assert_eq!(at("http://llm:80", "/models").unwrap(), "http://llm:80/models");
+        assert_eq!(at("http://llm:80", "@other/steal"), None);
+        assert_eq!(at("http://llm:80", ""), None);
+    }
 
     #[test]
     fn headers_of_one_connection_do_not_go_on() {

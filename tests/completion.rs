@@ -171,3 +171,41 @@ async fn errors_of_the_upstream_keep_their_status_and_body() {
         assert_eq!(got.header("x-request-id"), "up-1");
     }
 }
+
+#[tokio::test]
+async fn words_of_the_llm_in_an_error_or_beside_vectors_are_judged() {
+    let upstream = ScriptedUpstream::start(|asked| {
+        let body = String::from_utf8_lossy(&asked.body).into_owned();
+        let said = if body.contains("say it") { "this is VIOLATE" } else { "this is well" };
+        let error = json!({"error": {"message": "tool use failed", "failed_generation": said}});
+        match asked.path.as_str() {
+            "/v1/embeddings" => {
+                answer(200, "application/json", &json!({"data": [{"embedding": "AAAA"}], "note": said}).to_string())
+            }
+            _ => answer(400, "application/json", &error.to_string()),
+        }
+    })
+    .await;
+    let proxy = RunningProxy::before(&upstream).await;
+    let fine = proxy.chat(&ask("hello", &json!({}))).await;
+    assert_eq!((fine.status.as_u16(), &fine.json()["error"]["failed_generation"]), (400, &json!("this is well")));
+    let bad = proxy.chat(&ask("say it", &json!({}))).await;
+    assert_eq!((bad.status.as_u16(), bad.error_code().as_str()), (502, "upstream_invalid_response"));
+    assert!(!String::from_utf8_lossy(&bad.body).contains("VIOLATE"));
+    let embed = async |text: &str| proxy.post("/v1/embeddings", json!({"input": text}).to_string()).await;
+    assert_eq!(embed("hello").await.json()["note"], "this is well");
+    assert!(!String::from_utf8_lossy(&embed("say it").await.body).contains("VIOLATE"));
+}
+
+#[tokio::test]
+async fn what_comes_with_every_chunk_is_judged_once() {
+    let chunk = json!({"id": "c", "citations": ["https://x/y"], "provider": "P", "choices": [{"index": 0, "delta": {"content": "a "}}]});
+    let body = format!("data: {chunk}\n\n").repeat(50);
+    let read = nonnocere::openai::completion::Completion::parse(
+        nonnocere::openai::request::Surface::Chat,
+        body.into(),
+        true,
+        64,
+    );
+    assert_eq!(read.unwrap().choices[&0], ["a ".repeat(50), "P".to_owned(), "https://x/y".to_owned()]);
+}

@@ -160,6 +160,47 @@ async fn an_image_is_refused_by_the_default_policy_and_reported() {
 }
 
 #[tokio::test]
+async fn someone_in_a_crisis_gets_help_with_an_image_too() {
+    let upstream = ScriptedUpstream::saying("Fine.").await;
+    let proxy = RunningProxy::before(&upstream).await;
+    let image = json!({"type": "image_url", "image_url": {"url": "https://x/y.png"}});
+    let content = json!([{"type": "text", "text": "CRISIS"}, image]);
+    let got = proxy.chat(&json!({"messages": [{"role": "user", "content": content}]})).await;
+    assert_eq!((got.header("x-nonnocere-decision"), got.header("x-nonnocere-scan")), ("escalate", "partial"));
+    assert!(got.json()["choices"][0]["message"]["content"].as_str().unwrap().contains("988"));
+}
+
+#[tokio::test]
+async fn nobody_in_a_document_asks_for_help_now() {
+    let upstream = ScriptedUpstream::start(|_| common::answer(200, "application/json", "{\"data\": []}")).await;
+    let proxy = RunningProxy::before(&upstream).await;
+    let got = proxy.post("/v1/embeddings", json!({"input": ["In a CRISIS call an ambulance."]}).to_string()).await;
+    assert_eq!((got.status.as_u16(), got.header("x-nonnocere-decision")), (200, "allow"));
+}
+
+#[tokio::test]
+async fn what_the_llm_reads_elsewhere_is_reported() {
+    let upstream = ScriptedUpstream::saying("Fine.").await;
+    let proxy = RunningProxy::before(&upstream).await;
+    for more in [
+        json!({"tools": [{"type": "mcp", "server_url": "https://x/mcp"}]}),
+        json!({"tools": [{"type": "file_search"}]}),
+    ] {
+        assert_eq!(proxy.chat(&ask("hello", &more)).await.header("x-nonnocere-scan"), "partial", "{more}");
+    }
+    let embedded = json!({"prompt": "x", "prompt_embeds": "AAAA"}).to_string();
+    assert_eq!(proxy.post("/v1/completions", embedded).await.header("x-nonnocere-decision"), "block");
+}
+
+#[tokio::test]
+async fn no_request_can_ask_for_answers_without_end() {
+    let upstream = ScriptedUpstream::saying("Fine.").await;
+    let proxy = RunningProxy::before(&upstream).await;
+    let many = json!({"prompt": vec!["VIOLATE"; 3000], "n": 128}).to_string();
+    assert_eq!(proxy.post("/v1/completions", many).await.error_code(), "invalid_value");
+}
+
+#[tokio::test]
 async fn a_trick_that_asks_for_nothing_is_flagged_and_passes() {
     let upstream = ScriptedUpstream::saying("Fine.").await;
     let proxy = RunningProxy::before(&upstream).await;

@@ -119,7 +119,12 @@ fn level(text: &str) -> Level {
 fn together(reading: &Reading, hidden: &[Hidden]) -> Option<Payload> {
     let (first, last) = (hidden.first()?, hidden.last()?);
     let text = hidden.iter().map(|hidden| hidden.text.trim()).collect::<Vec<_>>().join("\n");
-    Some(Payload { encoding: first.encoding, text, source: reading.origin(first.at.start..last.at.end) })
+    // What says nothing is not there.
+    (!text.trim().is_empty()).then(|| Payload {
+        encoding: first.encoding,
+        text,
+        source: reading.origin(first.at.start..last.at.end),
+    })
 }
 
 #[cfg(test)]
@@ -259,6 +264,13 @@ mod tests {
         let readings = read(&text);
         assert!(readings.payloads.is_empty() && readings.coverage == Coverage::Data);
         assert_eq!(readings.visible.text(), "OBX|1|ED|scan^^Base64^[data]||F");
+    }
+
+    #[test]
+    fn a_text_that_is_empty_to_the_eye_is_read_whole() {
+        for empty in ["", " ", "\n", "\u{200b}", "\u{2800}\u{feff}"] {
+            assert!(read(empty).payloads.is_empty() && read(empty).coverage == Coverage::Full, "{empty:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! proxy refused it and the client dropped the refusal, so that an old, refused turn does not poison the ones after it.
 
 use crate::classify::Input;
-use crate::openai::request::{Message, Request, Role};
+use crate::openai::request::{Message, Request, Role, Surface};
 
 /// One thing to judge, and why it is judged.
 pub(super) struct Exhibit {
@@ -32,51 +32,86 @@ pub(super) enum Standing {
 /// Everything in `request` that must be judged.
 pub(super) fn exhibits(request: &Request) -> Vec<Exhibit> {
     let mut exhibits: Vec<Exhibit> = request.definitions.iter().map(|text| alone(text, Standing::Read)).collect();
-    for (position, message) in request.messages.iter().enumerate().filter(|(_, message)| !message.text.is_empty()) {
-        let (earlier, later) = request.messages.split_at(position);
-        let later = later.get(1..).unwrap_or_default();
-        if message.role == Role::Assistant {
-            exhibits.push(said(message, earlier));
-        }
-        exhibits.extend(standing(message, later).map(|standing| alone(&message.text, standing)));
-    }
+    exhibits.extend(turns(&request.messages));
     exhibits.extend(in_context(&request.messages));
-    exhibits.extend(request.prompts.iter().filter(|text| !text.is_empty()).map(|text| alone(text, Standing::Asked)));
+    // What is embedded is a document: nobody in it asks for help now.
+    let is_document = request.asked().surface == Surface::Embeddings;
+    let standing = || if is_document { Standing::Read } else { Standing::Asked };
+    exhibits.extend(request.prompts.iter().filter(|text| !text.is_empty()).map(|text| alone(text, standing())));
     exhibits
 }
 
-/// What the LLM said, as the answer to the turn before it.
-fn said(message: &Message, earlier: &[Message]) -> Exhibit {
-    let asked = earlier.iter().rfind(|message| message.role == Role::User);
-    let prompt = asked.map_or_else(String::new, |message| message.text.clone());
-    Exhibit { input: Input::Completion { prompt, completion: message.text.clone() }, standing: Standing::Said }
+/// Every turn by itself, in one walk from the last to the first.
+fn turns(messages: &[Message]) -> Vec<Exhibit> {
+    let questions = questions(messages);
+    let mut exhibits = Vec::new();
+    // Of what comes after the turn: the next answer, whether the user speaks after it, and whether the user speaks next.
+    let (mut answer, mut goes_on, mut user_speaks, mut user_is_next) = (None, false, false, false);
+    for (message, question) in messages.iter().zip(&questions).rev() {
+        exhibits.extend(message.asides.iter().map(|text| alone(text, Standing::Read)));
+        if !message.speaks() {
+            continue;
+        }
+        match message.role {
+            Role::Assistant => {
+                if !user_speaks {
+                    // Words put into the LLM's mouth, for it to go on from.
+                    exhibits.push(alone(&message.text, Standing::Read));
+                }
+                let input = Input::Completion { prompt: question.clone(), completion: message.text.clone() };
+                exhibits.push(Exhibit { input, standing: Standing::Said });
+                (answer, goes_on, user_is_next) = (Some(&message.text), user_speaks, false);
+            }
+            Role::System | Role::Tool => exhibits.push(alone(&message.text, Standing::Read)),
+            Role::User => {
+                let standing = match answer {
+                    _ if user_is_next => Standing::Unanswered(message.text.clone()),
+                    // An answer settles the matter only if the user went on after it.
+                    Some(answer) if goes_on => Standing::Answered(Input::Completion {
+                        prompt: excerpt(&message.text),
+                        completion: answer.clone(),
+                    }),
+                    _ => Standing::Asked,
+                };
+                exhibits.push(alone(&message.text, standing));
+                (user_speaks, user_is_next) = (true, true);
+            }
+        }
+    }
+    exhibits.reverse();
+    exhibits
 }
 
-/// How `message` counts when it is judged alone, given the messages after it; `None` for what the LLM itself said.
-fn standing(message: &Message, later: &[Message]) -> Option<Standing> {
-    let answer = later.iter().find(|message| message.role == Role::Assistant);
-    // The answer settles the matter only if the conversation went on after it; else it is words put into the LLM's mouth.
-    let goes_on = later.iter().rev().take_while(|message| message.role != Role::Assistant).count() > 0;
-    match (message.role, answer) {
-        (Role::Assistant, _) => later.is_empty().then_some(Standing::Read),
-        (Role::System | Role::Tool, _) => Some(Standing::Read),
-        // Another turn of the user came before any answer.
-        (Role::User, _) if later.first().is_some_and(|next| next.role == Role::User) => {
-            Some(Standing::Unanswered(message.text.clone()))
+/// For each turn, what the user had said since the LLM spoke, or the user's last words before that.
+fn questions(messages: &[Message]) -> Vec<String> {
+    let mut said = String::new();
+    let mut is_new = false;
+    let mut questions = Vec::new();
+    for message in messages {
+        questions.push(if message.role == Role::Assistant { excerpt(&said) } else { String::new() });
+        match message.role {
+            Role::User if message.speaks() => {
+                if !is_new {
+                    said.clear();
+                } else {
+                    said.push('\n');
+                }
+                said.push_str(&message.text);
+                is_new = true;
+            }
+            Role::Assistant => is_new = false,
+            _ => {}
         }
-        (Role::User, Some(answer)) if goes_on => Some(Standing::Answered(Input::Completion {
-            prompt: message.text.clone(),
-            completion: answer.text.clone(),
-        })),
-        (Role::User, _) => Some(Standing::Asked),
     }
+    questions
 }
 
 /// The last user turn with the user and assistant turns before it, when there are any.
 fn in_context(messages: &[Message]) -> Option<Exhibit> {
-    let last = messages.iter().rposition(|message| message.role == Role::User && !message.text.is_empty())?;
+    let last = messages.iter().rposition(|message| message.role == Role::User && message.speaks())?;
     let (before, from) = messages.split_at(last);
-    let spoken = before.iter().filter(|message| matches!(message.role, Role::User | Role::Assistant));
+    let spoken =
+        before.iter().filter(|message| matches!(message.role, Role::User | Role::Assistant) && message.speaks());
     let lines: Vec<String> = spoken.map(|message| format!("{}: {}\n", message.role.name(), message.text)).collect();
     let turn = from.first()?.text.clone();
     let input = Input::Conversation { context: lines.concat(), turn };
@@ -87,10 +122,22 @@ fn alone(text: &str, standing: Standing) -> Exhibit {
     Exhibit { input: Input::Prompt(text.to_owned()), standing }
 }
 
+/// How much of a question is kept to judge its answers by: the model reads its head and its tail, far fewer than these bytes.
+const EXCERPT: usize = 8 * 1024;
+
+/// The head and the tail of a long question, so that a history does not cost its square.
+pub(super) fn excerpt(question: &str) -> String {
+    if question.len() <= EXCERPT {
+        return question.to_owned();
+    }
+    let head = question.get(..question.floor_char_boundary(EXCERPT / 2)).unwrap_or_default();
+    let tail = question.get(question.ceil_char_boundary(question.len() - EXCERPT / 2)..).unwrap_or_default();
+    format!("{head}\n{tail}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::openai::request::Surface;
     use bytes::Bytes;
     use serde_json::{Value, json};
 
@@ -146,7 +193,30 @@ mod tests {
     fn tool_results_are_read() {
         assert_eq!(
             plan(&[("user", "a"), ("assistant", "call"), ("tool", "t")]),
-            ["answered a", "said a > call", "read t"]
+            ["asked a", "said a > call", "read call", "read t"]
         );
+    }
+
+    #[test]
+    fn an_empty_turn_answers_nothing_and_asks_nothing() {
+        for empty in ["", " ", "\n"] {
+            assert_eq!(
+                plan(&[("user", "a"), ("assistant", "no"), ("user", empty)]),
+                ["asked a", "said a > no", "read no"]
+            );
+            assert_eq!(plan(&[("user", "a"), ("user", empty)]), ["asked a"]);
+        }
+        assert_eq!(
+            plan(&[("user", "a"), ("assistant", "no"), ("system", "s")]),
+            ["asked a", "said a > no", "read no", "read s"]
+        );
+    }
+
+    #[test]
+    fn the_question_of_a_long_turn_is_its_head_and_tail() {
+        let long = format!("head{}tail", "é".repeat(10_000));
+        let short = excerpt(&long);
+        assert!(short.len() < EXCERPT + 2 && short.starts_with("headé") && short.ends_with("étail"));
+        assert_eq!(excerpt("short"), "short");
     }
 }

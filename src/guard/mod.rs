@@ -88,26 +88,26 @@ impl Guard {
         policy: &Policy,
         request: Request,
     ) -> Result<Decision<Outcome<Request>>, Unavailable> {
-        if request.opaque && policy.unjudgeable == Unjudgeable::Block {
-            let (notice, verdict) = unjudgeable(Direction::Prompt);
-            return Ok(Decision { outcome: Outcome::Instead(Substitute::Refusal(notice, None)), verdict });
-        }
         let exhibits = conversation::exhibits(&request);
         let inputs = exhibits.iter().map(|exhibit| exhibit.input.clone()).collect();
         let judged = match self.pool.judge(inputs).await {
             Ok(judged) => judged,
             Err(why) => {
                 let verdict = pass_unjudged(policy, Direction::Prompt, why)?;
+                if request.opaque && policy.unjudgeable == Unjudgeable::Block {
+                    let (notice, verdict) = unjudgeable(Direction::Prompt);
+                    return Ok(Decision { outcome: Outcome::Instead(Substitute::Refusal(notice, None)), verdict });
+                }
                 return Ok(Decision { outcome: Outcome::Pass(Cleared::new(request)), verdict });
             }
         };
         let coverage = coverage(&judged);
-        if coverage == Coverage::Deep && policy.unjudgeable == Unjudgeable::Block {
-            let (notice, verdict) = unjudgeable(Direction::Prompt);
-            return Ok(Decision { outcome: Outcome::Instead(Substitute::Refusal(notice, None)), verdict });
-        }
         let scan = scan(request.opaque || request.unseen, coverage);
         let mut verdict = Verdict::nothing(Direction::Prompt, scan);
+        // What cannot be judged is refused, but someone who needs help gets it first.
+        if (request.opaque || coverage == Coverage::Deep) && policy.unjudgeable == Unjudgeable::Block {
+            verdict = unjudgeable(Direction::Prompt).1;
+        }
         for (Exhibit { standing, input }, Judged { mut scores, .. }) in exhibits.into_iter().zip(judged) {
             if !matches!(standing, Standing::Asked | Standing::Unanswered(_)) {
                 scores.crisis = 0.0;
@@ -146,7 +146,7 @@ impl Guard {
             return Ok(self.withhold(asked, completion));
         }
         let answer = |index: u64, text: &String| Input::Completion {
-            prompt: asked.question(index).to_owned(),
+            prompt: conversation::excerpt(asked.question(index)),
             completion: text.clone(),
         };
         let choices = completion.choices.iter();
@@ -180,7 +180,8 @@ impl Guard {
         Ok(Decision { outcome: Cleared::new(bytes), verdict })
     }
 
-    /// Judges each of `inputs` by itself, for someone who asks for the verdicts and nothing else.
+    /// Judges each of `inputs` by itself, for someone who asks for the verdicts and nothing else; with each comes whether
+    /// it also holds what cannot be judged.
     ///
     /// # Errors
     /// [`Unavailable`] when the model cannot judge and the policy fails closed.
@@ -188,22 +189,22 @@ impl Guard {
         &self,
         policy: &Policy,
         direction: Direction,
-        inputs: Vec<Input>,
+        inputs: Vec<(Input, bool)>,
     ) -> Result<Vec<Verdict>, Unavailable> {
-        let count = inputs.len();
+        let (inputs, opaque): (Vec<Input>, Vec<bool>) = inputs.into_iter().unzip();
         let judged = match self.pool.judge(inputs).await {
             Ok(judged) => judged,
-            Err(why) => return Ok(vec![pass_unjudged(policy, direction, why)?; count]),
+            Err(why) => return Ok(vec![pass_unjudged(policy, direction, why)?; opaque.len()]),
         };
-        let verdict = |Judged { scores, coverage }: Judged| {
-            let mut verdict = Verdict::nothing(direction, scan(false, coverage));
-            verdict.add(policy.decide(direction, Evidence { scores: &scores }), scores);
-            if coverage == Coverage::Deep && policy.unjudgeable == Unjudgeable::Block {
-                return unjudgeable(direction).1;
+        let verdict = |(Judged { scores, coverage }, opaque): (Judged, bool)| {
+            let mut verdict = Verdict::nothing(direction, scan(opaque, coverage));
+            if (opaque || coverage == Coverage::Deep) && policy.unjudgeable == Unjudgeable::Block {
+                verdict = unjudgeable(direction).1;
             }
+            verdict.add(policy.decide(direction, Evidence { scores: &scores }), scores);
             verdict
         };
-        Ok(judged.into_iter().map(verdict).collect())
+        Ok(judged.into_iter().zip(opaque).map(verdict).collect())
     }
 
     /// The completion without what cannot be judged, which is all of it.

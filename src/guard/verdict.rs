@@ -55,13 +55,6 @@ impl Verdict {
         }
     }
 
-    /// Says that the message also holds what cannot be judged.
-    pub fn note_opaque(&mut self, opaque: bool) {
-        if opaque && self.scan == Scan::Full {
-            self.scan = Scan::Partial;
-        }
-    }
-
     /// The violated type, for a message that was flagged or refused by what the model says of it.
     #[must_use]
     pub fn violation(&self) -> Option<&'static ViolationType> {

@@ -8,7 +8,7 @@ use super::text::Texts;
 use super::{responses, sse};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An answer that owns its bytes.
 pub struct Completion {
@@ -44,7 +44,13 @@ impl Completion {
                 let (texts, opaque) = responses::spoken(&documents);
                 (BTreeMap::from([(0, texts.into_iter().collect())]), opaque)
             }
-            _ => spoken(&documents),
+            // Vectors may be in base64, and no word stands alone.
+            Surface::Embeddings => {
+                let (mut choices, opaque) = spoken(&documents, streamed);
+                choices.values_mut().for_each(|texts| texts.retain(|text| text.trim().contains(char::is_whitespace)));
+                (choices, opaque)
+            }
+            _ => spoken(&documents, streamed),
         };
         Ok(Self { bytes, documents, surface, streamed, choices, opaque })
     }
@@ -85,7 +91,9 @@ impl Completion {
     fn stream_without(self, refused: &BTreeMap<u64, Choice<'_>>) -> Bytes {
         let mut body = String::new();
         let mut usage = String::new();
-        let first = self.documents.first().unwrap_or(&Value::Null);
+        // Azure's first chunk has neither choices nor a name.
+        let has_choices = |document: &&Value| choices(document).next().is_some();
+        let first = self.documents.iter().find(has_choices).or(self.documents.first()).unwrap_or(&Value::Null);
         let mut shared = frame(first, object(self.surface, true));
         shared.remove("usage");
         for document in &self.documents {
@@ -110,31 +118,39 @@ impl Completion {
     }
 }
 
-/// The texts of each choice, and whether some of an answer cannot be judged.
-fn spoken(documents: &[Value]) -> (BTreeMap<u64, Vec<String>>, bool) {
-    let mut texts: BTreeMap<u64, Texts> = BTreeMap::new();
-    for (index, value) in documents.iter().flat_map(spoken_parts) {
-        texts.entry(index).or_default().collect(&value);
+/// The texts of each choice, and whether some of an answer cannot be judged. What stands beside the choices comes again with
+/// each chunk, and is judged once.
+fn spoken(documents: &[Value], streamed: bool) -> (BTreeMap<u64, Vec<String>>, bool) {
+    let texts = || if streamed { Texts::of_fragments() } else { Texts::default() };
+    let mut said: BTreeMap<u64, Texts> = BTreeMap::new();
+    let (mut beside, mut opaque) = (BTreeSet::new(), false);
+    for document in documents {
+        for (index, choice) in choices(document) {
+            said.entry(index).or_insert_with(texts).collect(choice);
+        }
+        if let Some(others) = others(document) {
+            let mut texts = texts();
+            texts.collect(&others);
+            opaque |= texts.opaque;
+            beside.extend(texts.into_spoken());
+        }
     }
-    let opaque = texts.values().any(|texts| texts.opaque);
-    (texts.into_iter().map(|(index, texts)| (index, texts.into_spoken())).collect(), opaque)
+    opaque |= said.values().any(|texts| texts.opaque);
+    let mut choices: BTreeMap<u64, Vec<String>> =
+        said.into_iter().map(|(index, texts)| (index, texts.into_spoken())).collect();
+    if !beside.is_empty() {
+        choices.entry(0).or_default().extend(beside);
+    }
+    (choices, opaque)
 }
 
-/// What of a document says something: each choice under its index, and whatever an answer holds beside its choices
-/// under index 0.
-fn spoken_parts(document: &Value) -> Vec<(u64, Value)> {
-    let mut parts: Vec<(u64, Value)> = choices(document).map(|(index, choice)| (index, choice.clone())).collect();
-    let Some(fields) = document.as_object() else {
-        return vec![(0, document.clone())];
-    };
+/// What a document says beside its choices.
+fn others(document: &Value) -> Option<Value> {
+    let Some(fields) = document.as_object() else { return Some(document.clone()) };
     let is_list = |key: &str| key == "choices" && fields.get(key).is_some_and(Value::is_array);
-    let beside = |key: &str| !FRAME.contains(&key) && !is_list(key);
-    let others: Map<String, Value> =
-        fields.iter().filter(|(key, _)| beside(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
-    if !others.is_empty() {
-        parts.push((0, json!({"beside": others})));
-    }
-    parts
+    let beside = fields.iter().filter(|(key, _)| !FRAME.contains(&key.as_str()) && !is_list(key));
+    let beside: Map<String, Value> = beside.map(|(key, value)| (key.clone(), value.clone())).collect();
+    (!beside.is_empty()).then(|| json!({ "beside": beside }))
 }
 
 fn choices(document: &Value) -> impl Iterator<Item = (u64, &Value)> {

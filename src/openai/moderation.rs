@@ -24,14 +24,17 @@ fn with_chunk(answer: &str, moderation: &Value) -> Option<String> {
     if chunks.iter().any(|chunk| chunk.get("moderation").is_some()) {
         return None;
     }
-    let first = chunks.first()?.as_object()?;
+    // Events of the responses API have types of their own, among which there is none for this.
+    let first = chunks.first()?.as_object().filter(|first| first.contains_key("choices"))?;
     let shared =
         ["id", "object", "created", "model"].into_iter().filter_map(|key| Some((key, first.get(key)?.clone())));
     let mut chunk: Map<String, Value> = shared.map(|(key, value)| (key.to_owned(), value)).collect();
     chunk.extend([("choices".to_owned(), json!([])), ("moderation".to_owned(), moderation.clone())]);
     let event = sse::event(&Value::Object(chunk).to_string());
     let (start, end) = answer.split_at_checked(end_of(answer))?;
-    Some(format!("{start}{event}{end}"))
+    // A stream may break off without the blank line that ends its last event.
+    let blank = if start.ends_with("\n\n") || start.ends_with("\r\n\r\n") { "" } else { "\n\n" };
+    Some(format!("{start}{blank}{event}{end}"))
 }
 
 /// Where the event that ends a stream begins; the end of the text where there is none.
@@ -71,6 +74,9 @@ mod tests {
         let annotated = |answer: &str| annotated(answer, true, &json!({"a": 1}));
         assert_eq!(annotated(&format!("{first}data:[DONE]\n\n")), format!("{first}{chunk}data:[DONE]\n\n"));
         assert_eq!(annotated(first), format!("{first}{chunk}"));
+        assert_eq!(annotated(first.trim_end()), format!("{}\n\n{chunk}", first.trim_end()));
+        let typed = "data: {\"type\": \"response.completed\"}\n\n";
+        assert_eq!(annotated(typed), typed);
         let has_one = "data: {\"moderation\":{}}\n\n";
         assert_eq!(annotated(has_one), has_one);
     }

@@ -1,7 +1,7 @@
 //! A request of any surface: its bytes, and the texts that the LLM will read.
 
 use super::json::{self, Fault};
-use super::text::Texts;
+use super::text::{Texts, is_identifier, spelt_out};
 use super::{chat, completions, embeddings, responses};
 use bytes::Bytes;
 use serde_json::{Map, Value};
@@ -42,6 +42,8 @@ pub struct Message {
     pub role: Role,
     /// All that is said in it.
     pub text: String,
+    /// What else it holds, in places that servers may drop.
+    pub asides: Vec<String>,
 }
 
 /// Who speaks.
@@ -108,6 +110,7 @@ pub(super) struct View {
 type Body = Map<String, Value>;
 
 const MAX_CHOICES: u64 = 128;
+const MAX_ANSWERS: u64 = 2048;
 
 impl Request {
     /// Reads a request body of a surface, nested at most `max_depth` deep.
@@ -123,7 +126,16 @@ impl Request {
             Surface::Responses => responses::view(body),
             Surface::Embeddings => embeddings::view(body),
         }?;
-        let View { messages, prompts, n, opaque, unseen, read } = view;
+        let View { messages, prompts, n, mut opaque, mut unseen, read } = view;
+        if n.saturating_mul(prompts.len() as u64) > MAX_ANSWERS {
+            return Err(Invalid::Field {
+                param: "prompt",
+                message: "expected at most 2048 answers to all prompts together",
+            });
+        }
+        // Vectors in place of a prompt, and tools by which the upstream reads what does not pass here.
+        opaque |= body.get("prompt_embeds").is_some_and(|value| !value.is_null());
+        unseen |= reads_elsewhere(body.get("tools"));
         let questions: Vec<String> = question(&messages).into_iter().chain(prompts.iter().cloned()).collect();
         let asked = Asked {
             surface,
@@ -176,11 +188,18 @@ impl Asked {
     }
 }
 
+/// Whether a tool reads pages, files or servers that are not seen here.
+fn reads_elsewhere(tools: Option<&Value>) -> bool {
+    let kinds = tools.and_then(Value::as_array).into_iter().flatten().filter_map(|tool| tool.get("type")?.as_str());
+    kinds.into_iter().any(|kind| ["mcp", "search", "connector"].iter().any(|reads| kind.contains(reads)))
+}
+
 /// What the LLM is to answer: all that the user said since it last spoke, or else the user's last words.
 fn question(messages: &[Message]) -> Option<String> {
     let start = messages.iter().rposition(|message| message.role == Role::Assistant).map_or(0, |place| place + 1);
+    let is_asked = |message: &&Message| message.role == Role::User && message.speaks();
     let said = |messages: &[Message]| -> Vec<String> {
-        messages.iter().filter(|message| message.role == Role::User).map(|message| message.text.clone()).collect()
+        messages.iter().filter(is_asked).map(|message| message.text.clone()).collect()
     };
     let new = said(messages.get(start..).unwrap_or_default());
     if new.is_empty() { said(messages).pop() } else { Some(new.join("\n")) }
@@ -188,28 +207,17 @@ fn question(messages: &[Message]) -> Option<String> {
 
 /// Texts of every field but those that were `read` and those that name, count or choose.
 fn definitions(body: &Body, read: &[&str]) -> Vec<String> {
-    const SILENT: [&str; 16] = [
-        "model",
-        "user",
-        "metadata",
-        "moderation",
-        "safety_identifier",
-        "prompt_cache_key",
-        "service_tier",
-        "reasoning_effort",
-        "verbosity",
-        "stop",
-        "tool_choice",
-        "modalities",
-        "encoding_format",
-        "truncation",
-        "include",
-        "previous_response_id",
-    ];
-    let fields = body.iter().filter(|(key, _)| !SILENT.contains(&key.as_str()) && !read.contains(&key.as_str()));
-    let texts = fields.flat_map(|(_, field)| Texts::of_definition(field).into_spoken());
-    // Schemas are full of one-word names; only a phrase can ask for anything.
-    texts.filter(|text| text.trim().contains(char::is_whitespace)).collect()
+    // What no LLM reads. A model's name may hold a path.
+    const FOR_THE_SERVER: [&str; 8] =
+        ["user", "metadata", "moderation", "safety_identifier", "prompt_cache_key", "stop", "include", "model"];
+    let fields =
+        body.iter().filter(|(key, _)| !FOR_THE_SERVER.contains(&key.as_str()) && !read.contains(&key.as_str()));
+    let texts = fields.flat_map(|(key, field)| {
+        let asked = spelt_out(key).or_else(|| (!is_identifier(key)).then(|| key.clone()));
+        asked.into_iter().chain(Texts::of_definition(field).into_spoken())
+    });
+    // Schemas are full of names; only what is more than a name can ask for anything.
+    texts.filter_map(|text| if is_identifier(&text) { spelt_out(&text) } else { Some(text) }).collect()
 }
 
 fn include_usage(body: &Body) -> Result<bool, Invalid> {
@@ -272,7 +280,19 @@ impl Message {
         let mut texts = Texts::default();
         texts.collect(value);
         *opaque |= texts.opaque;
-        Self { role, text: texts.into_spoken().join("\n") }
+        let (said, asides) = texts.into_said();
+        Self { role, text: said.join("\n"), asides }
+    }
+
+    /// A turn that is a string.
+    pub(super) fn plain(role: Role, text: &str) -> Self {
+        Self { role, text: text.to_owned(), asides: Vec::new() }
+    }
+
+    /// Whether something is said in it.
+    #[must_use]
+    pub fn speaks(&self) -> bool {
+        !self.text.trim().is_empty()
     }
 }
 

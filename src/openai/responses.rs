@@ -6,17 +6,18 @@ use super::sse;
 use super::text::{Place, Texts};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 /// The items as turns.
 pub(super) fn view(body: &Map<String, Value>) -> Result<View, Invalid> {
     const EXPECTED: Invalid = Invalid::Field { param: "input", message: "expected a string or a list of items" };
     let mut view = View { n: 1, read: &["input", "instructions"], ..View::default() };
     if let Some(instructions) = string(body, "instructions")? {
-        view.messages.push(Message { role: Role::System, text: instructions.to_owned() });
+        view.messages.push(Message::plain(Role::System, instructions));
     }
     match body.get("input") {
         None | Some(Value::Null) => {}
-        Some(Value::String(text)) => view.messages.push(Message { role: Role::User, text: text.clone() }),
+        Some(Value::String(text)) => view.messages.push(Message::plain(Role::User, text)),
         Some(Value::Array(items)) => {
             for item in items {
                 let fields = item.as_object().ok_or(EXPECTED)?;
@@ -76,8 +77,14 @@ const FRAME: [&str; 29] = [
     "truncation",
 ];
 
-/// What of a frame goes into a refused response; the rest repeats the request.
-const KEPT: [&str; 5] = ["id", "created_at", "model", "usage", "previous_response_id"];
+/// What of a frame goes into a refused response; the rest repeats the request. Its id does not: by it the answer could be
+/// fetched, or gone on from.
+const KEPT: [&str; 4] = ["created_at", "model", "usage", "previous_response_id"];
+
+/// Whether a field repeats the request. Options for the text are an object; a string there is the LLM's.
+fn is_frame(key: &str, value: &Value) -> bool {
+    FRAME.contains(&key) && (key != "text" || value.is_object())
+}
 
 /// All that is said in an answer: one document, or the events of a stream. The same text comes several times in a
 /// stream, as fragments and whole; it is judged once.
@@ -85,21 +92,27 @@ pub(super) fn spoken(documents: &[Value]) -> (BTreeSet<String>, bool) {
     let mut fragments: BTreeMap<Place, String> = BTreeMap::new();
     let (mut texts, mut opaque) = (BTreeSet::new(), false);
     for document in documents {
-        let Some(fields) = document.as_object() else { continue };
+        let Some(fields) = document.as_object() else {
+            opaque |= collect("", document, &mut texts);
+            continue;
+        };
         let kind = fields.get("type").and_then(Value::as_str).unwrap_or_default();
         let of_stream = |key: &str| matches!(key, "sequence_number" | "item_id" | "obfuscation");
-        let is_frame = |key: &str| if fields.contains_key("output") { FRAME.contains(&key) } else { of_stream(key) };
-        for (key, value) in fields.iter().filter(|(key, _)| !is_frame(key)) {
+        let whole = fields.contains_key("output");
+        let is_frame = |key: &str, value: &Value| if whole { is_frame(key, value) } else { of_stream(key) };
+        for (key, value) in fields.iter().filter(|(key, value)| !is_frame(key, value)) {
             match (key.as_str(), value) {
                 // Audio comes as data, and its words in events of their own.
                 ("delta", Value::String(_)) if kind.ends_with("audio.delta") => opaque = true,
                 ("delta", Value::String(part)) => {
-                    let at = ["item_id", "output_index", "content_index", "summary_index"];
+                    // Some servers give each event an item of its own.
+                    let item = if fields.contains_key("output_index") { "output_index" } else { "item_id" };
+                    let at = [item, "content_index", "summary_index"];
                     let place = at.map(|key| fields.get(key).map(Value::to_string).unwrap_or_default());
                     fragments.entry(format!("{kind}{}", place.join("/"))).or_default().push_str(part);
                 }
                 ("response", Value::Object(response)) => {
-                    for (key, value) in response.iter().filter(|(key, _)| !FRAME.contains(&key.as_str())) {
+                    for (key, value) in response.iter().filter(|(key, value)| !self::is_frame(key, value)) {
                         opaque |= collect(key, value, &mut texts);
                     }
                 }
@@ -157,7 +170,10 @@ pub(super) fn refused(frame: &Value, message: &str, structured: bool, finish: Fi
         "metadata": {}, "parallel_tool_calls": true, "tool_choice": "auto", "tools": [], "temperature": null,
         "top_p": null, "usage": none, "output": [item],
     });
-    let fields = frame.as_object().cloned().unwrap_or_default();
+    let fields = with(&json!({"id": format!("resp_{}", Uuid::now_v7().simple())}), []);
+    let fields = [fields.as_object().cloned().unwrap_or_default(), frame.as_object().cloned().unwrap_or_default()]
+        .into_iter()
+        .flatten();
     let mut response = response.as_object().cloned().unwrap_or_default();
     response.extend(fields);
     Value::Object(response)
@@ -245,9 +261,10 @@ mod tests {
                 (Role::Assistant, "hm"),
                 (Role::Assistant, "{\"q\": \"c d\"}"),
                 (Role::Tool, "found"),
-                (Role::User, "e f"),
+                (Role::User, ""),
             ]
         );
+        assert_eq!(request.messages[6].asides, ["e f"]);
         assert_eq!(request.definitions, ["looks things up"]);
         assert!(!request.opaque && !request.unseen);
     }
@@ -290,9 +307,10 @@ mod tests {
 
     #[test]
     fn fragments_are_joined_and_a_text_is_judged_once() {
+        // Some servers give each event an item id of its own.
         let delta = |item: &str, part: &str| {
-            json!({"type": "response.output_text.delta", "item_id": item,
-            "output_index": 0, "content_index": 0, "delta": part, "sequence_number": 1, "obfuscation": "xyz"})
+            json!({"type": "response.output_text.delta", "item_id": format!("{item}{part}"), "sequence_number": 1,
+                   "output_index": u8::from(item == "two"), "content_index": 0, "delta": part, "obfuscation": "xyz"})
         };
         let item = json!({"type": "message", "content": [{"type": "output_text", "text": "good day"}]});
         let streamed = answer(&[
@@ -327,7 +345,8 @@ mod tests {
         assert_eq!(last["type"], "response.incomplete");
         assert_eq!(last["response"]["incomplete_details"]["reason"], "content_filter");
         assert_eq!(last["response"]["output"][0]["content"][0]["text"], "no");
-        assert_eq!((&last["response"]["id"], &last["response"]["usage"]), (&json!("r"), &usage));
+        assert_eq!(last["response"]["usage"], usage);
+        assert_ne!(last["response"]["id"], "r", "the refused answer could be fetched by its id");
         assert!(others.iter().any(|event| event["type"] == "response.output_text.delta" && event["delta"] == "no"));
         assert!(left.iter().enumerate().all(|(place, event)| event["sequence_number"] == place));
     }

@@ -5,7 +5,7 @@
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD};
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Keys whose strings are identifiers or enumerations, as long as they look like one.
@@ -27,8 +27,42 @@ const CONTROL: [&str; 15] = [
     "phase",
 ];
 
+/// Of these, the ones whose value the caller makes up.
+const CHOSEN: [&str; 6] = ["role", "id", "name", "tool_call_id", "call_id", "item_id"];
+
 /// Keys of an answer under which nothing is said that is not said elsewhere.
-const SILENT: [&str; 3] = ["logprobs", "content_filter_results", "obfuscation"];
+const REPEATED: [&str; 4] = ["logprobs", "prompt_logprobs", "content_filter_results", "obfuscation"];
+
+/// Keys of what the upstream has encrypted or signed for itself.
+const SEALED: [&str; 4] = ["encrypted_content", "signature", "thought_signature", "data"];
+
+/// Keys of a message under which the API has what is said. What stands under any other is judged by itself: servers drop
+/// fields that they do not know, so that it must neither hide nor excuse what stands beside it.
+const SAID: [&str; 23] = [
+    "annotations",
+    "arguments",
+    "audio",
+    "code",
+    "content",
+    "custom",
+    "delta",
+    "file",
+    "file_data",
+    "function",
+    "function_call",
+    "input",
+    "message",
+    "output",
+    "part",
+    "reasoning",
+    "reasoning_content",
+    "refusal",
+    "summary",
+    "text",
+    "tool_calls",
+    "transcript",
+    "beside",
+];
 
 /// Keys that hold what a text model cannot judge, unless it is text after all.
 const OPAQUE: [&str; 7] =
@@ -62,9 +96,15 @@ enum Kind {
 pub(super) struct Texts {
     /// The texts by place.
     pub(super) texts: BTreeMap<Place, String>,
+    /// Texts in places that the API does not know, and names that say something.
+    asides: BTreeMap<Place, String>,
     /// Whether there is something that cannot be judged.
     pub(super) opaque: bool,
     kind: Kind,
+    /// Whether parts of an array say where in the whole array they belong, as fragments of a stream do.
+    fragments: bool,
+    /// Whether the walk is below a key that the API does not know.
+    aside: bool,
 }
 
 impl Texts {
@@ -75,6 +115,11 @@ impl Texts {
         texts
     }
 
+    /// For the fragments of a stream.
+    pub(super) fn of_fragments() -> Self {
+        Self { fragments: true, ..Self::default() }
+    }
+
     /// Adds what a message holds; fragments at a known place are appended to it.
     pub(super) fn collect(&mut self, message: &Value) {
         self.walk(message, &mut String::new());
@@ -82,38 +127,80 @@ impl Texts {
 
     fn walk(&mut self, value: &Value, place: &mut Place) {
         match value {
+            Value::String(text) if self.aside => self.asides.entry(place.clone()).or_default().push_str(text),
             Value::String(text) => self.texts.entry(place.clone()).or_default().push_str(text),
-            Value::Array(items) => {
-                let is_content =
-                    self.kind == Kind::Message && (place.ends_with("/content") || place.ends_with("/output"));
-                for (position, item) in items.iter().enumerate() {
-                    // A stream's fragments name their place in the whole array; elsewhere it is the position.
-                    let index = item.get("index").and_then(Value::as_u64).unwrap_or(position as u64);
-                    let step = format!("{index:06}");
-                    match part(item) {
-                        Part::File if is_content => self.file(item, place, &step),
-                        Part::Other if is_content => {
-                            self.opaque = true;
-                            self.enter(item, place, &step);
-                        }
-                        _ => self.enter(item, place, &step),
-                    }
-                }
-            }
+            Value::Array(items) => self.array(items, place),
             Value::Object(entries) if self.kind == Kind::Definition => {
-                entries.iter().for_each(|(key, value)| self.enter(value, place, key));
-            }
-            Value::Object(entries) => {
                 for (key, value) in entries {
-                    match key.as_str() {
-                        key if OPAQUE.contains(&key) && !value.is_null() => self.opaque(value, place, key),
-                        key if SILENT.contains(&key) => {}
-                        key if CONTROL.contains(&key) && value.as_str().is_some_and(is_identifier) => {}
-                        key => self.enter(value, place, key),
-                    }
+                    self.key(key, place);
+                    self.enter(value, place, key);
                 }
             }
+            Value::Object(entries) => self.message(entries, place),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn array(&mut self, items: &[Value], place: &mut Place) {
+        let is_message = self.kind == Kind::Message;
+        let (is_content, is_output) =
+            (is_message && place.ends_with("/content"), is_message && place.ends_with("/output"));
+        for (position, item) in items.iter().enumerate() {
+            let index = item.get("index").and_then(Value::as_u64).filter(|_| self.fragments);
+            let step = format!("{:06}", index.unwrap_or(position as u64));
+            match part(item) {
+                Part::File if is_content || is_output => self.file(item, place, &step),
+                part => {
+                    // An output is a tool's own, where only what is named so is an image.
+                    self.opaque |= matches!(part, Part::Image if is_content || is_output);
+                    self.opaque |= matches!(part, Part::Other if is_content);
+                    self.enter(item, place, &step);
+                }
+            }
+        }
+        // Words that are listed one by one are read one after the other.
+        let words: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+        if let Some(words) = words.filter(|words| self.kind == Kind::Definition && words.len() >= SPELT_OUT) {
+            self.asides.insert(place.clone(), words.join(" "));
+        }
+    }
+
+    fn message(&mut self, entries: &Map<String, Value>, place: &mut Place) {
+        for (key, value) in entries {
+            let was_aside = self.aside;
+            match key.as_str() {
+                key if OPAQUE.contains(&key) && !value.is_null() => self.opaque(value, place, key),
+                key if REPEATED.contains(&key) => {}
+                key if SEALED.contains(&key) && value.as_str().is_some_and(is_sealed) => {}
+                key if CONTROL.contains(&key) && value.as_str().is_some_and(is_identifier) => {
+                    // Templates show the LLM who speaks and what was called.
+                    if CHOSEN.contains(&key) {
+                        self.name(value.as_str().unwrap_or_default(), place, key);
+                    }
+                }
+                key => {
+                    self.key(key, place);
+                    self.aside |= !SAID.contains(&key) && !CONTROL.contains(&key);
+                    self.enter(value, place, key);
+                }
+            }
+            self.aside = was_aside;
+        }
+    }
+
+    /// A key that is no identifier is a text, and so is one that spells a sentence out.
+    fn key(&mut self, key: &str, place: &str) {
+        if is_identifier(key) {
+            self.name(key, place, "");
+        } else if !key.trim().is_empty() {
+            self.asides.insert(format!("{place}/{key}"), key.to_owned());
+        }
+    }
+
+    /// A name that spells a sentence out is a text.
+    fn name(&mut self, name: &str, place: &str, key: &str) {
+        if let Some(words) = spelt_out(name) {
+            self.asides.insert(format!("{place}/{key}={name}"), words);
         }
     }
 
@@ -172,14 +259,25 @@ impl Texts {
 
     /// A name is a text when it says more than a name does.
     fn walk_label(&mut self, value: &Value, place: &mut Place, key: &str) {
-        if !value.as_str().is_some_and(is_identifier) {
-            self.enter(value, place, key);
+        match value.as_str().filter(|name| is_identifier(name)) {
+            Some(name) => self.name(name, place, key),
+            None => self.enter(value, place, key),
         }
     }
 
-    /// The texts that say something, in the order of their places.
+    /// The texts that say something, in the order of their places, and then those that stand aside.
     pub(super) fn into_spoken(self) -> Vec<String> {
-        self.texts.into_values().filter(|text| !text.trim().is_empty()).collect()
+        let (mut said, asides) = self.into_said();
+        said.extend(asides);
+        said
+    }
+
+    /// The texts that say something, and those that stand aside, each in the order of their places.
+    pub(super) fn into_said(self) -> (Vec<String>, Vec<String>) {
+        let spoken = |texts: BTreeMap<Place, String>| -> Vec<String> {
+            texts.into_values().filter(|text| !text.trim().is_empty()).collect()
+        };
+        (spoken(self.texts), spoken(self.asides))
     }
 }
 
@@ -187,6 +285,7 @@ impl Texts {
 enum Part {
     Text,
     File,
+    Image,
     Other,
 }
 
@@ -195,6 +294,9 @@ fn part(part: &Value) -> Part {
         (None, _) if part.is_string() => Part::Text,
         (_, Some(kind)) if TEXT_PARTS.contains(&kind) => Part::Text,
         (_, Some(kind)) if FILE_PARTS.contains(&kind) => Part::File,
+        (_, Some(kind)) if ["image", "audio", "video", "screenshot"].iter().any(|data| kind.contains(data)) => {
+            Part::Image
+        }
         _ => Part::Other,
     }
 }
@@ -234,8 +336,38 @@ fn text_of(bytes: Vec<u8>) -> Option<String> {
 }
 
 /// Names and identifiers are part of the API; anything longer or freer than that may carry text.
-fn is_identifier(name: &str) -> bool {
+pub(super) fn is_identifier(name: &str) -> bool {
     name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+}
+
+/// From so many words on, a name is a sentence, and a list of words too.
+const SPELT_OUT: usize = 4;
+
+/// The words of a name that spells a sentence out: `like_this_one_here`, `likeThisOneHere`.
+pub(super) fn spelt_out(name: &str) -> Option<String> {
+    let mut words = String::new();
+    let mut before = ' ';
+    for letter in name.chars() {
+        match letter {
+            '_' | '-' | '.' => words.push(' '),
+            letter => {
+                if letter.is_ascii_uppercase() && before.is_ascii_lowercase() {
+                    words.push(' ');
+                }
+                words.push(letter);
+            }
+        }
+        before = letter;
+    }
+    let count = words.split(' ').filter(|word| word.len() > 1 && word.bytes().all(|b| b.is_ascii_alphabetic())).count();
+    (count >= SPELT_OUT).then_some(words)
+}
+
+/// What only the upstream can open: a long run of base64 that is no text.
+fn is_sealed(text: &str) -> bool {
+    text.len() >= 40
+        && !text.contains(char::is_whitespace)
+        && base64(text).is_some_and(|bytes| text_of(bytes).is_none())
 }
 
 #[cfg(test)]
@@ -250,11 +382,50 @@ mod tests {
     }
 
     #[test]
+    fn names_and_keys_that_spell_a_sentence_out_are_texts() {
+        let message = json!({"name": "how_do_I_do_bad_things", "content": "x", "id": "call_abcDEF-1234"});
+        assert_eq!(spoken(&message), ["x", "how do I do bad things"]);
+        assert_eq!(spelt_out("get_weather").or(spelt_out("8f14e45f-ceea-467f-9a36-dedd4bea2543")), None);
+        assert_eq!(spelt_out("howDoIDoBadThings").unwrap(), "how Do IDo Bad Things");
+        let definition = json!({"properties": {"do bad things": {"enum": ["do", "bad", "things", "now"]}}});
+        let said = Texts::of_definition(&definition).into_spoken();
+        assert!(
+            said.contains(&"do bad things".to_owned()) && said.contains(&"do bad things now".to_owned()),
+            "{said:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_sealed_is_silent_and_what_only_looks_so_is_not() {
+        let sealed = BASE64.encode(&[0x80, 0xfe, 3, 9, 0xff].repeat(9));
+        assert!(spoken(&json!({"encrypted_content": sealed, "signature": sealed})).is_empty());
+        let open = BASE64.encode(&b"bad words ".repeat(9));
+        assert_eq!(spoken(&json!({"encrypted_content": open, "signature": "bad words"})), [open.as_str(), "bad words"]);
+    }
+
+    #[test]
+    fn what_the_api_does_not_know_stands_aside() {
+        let mut texts = Texts::default();
+        texts.collect(&json!({"content": [{"type": "text", "aa": "in front", "text": "said", "zz": "behind"}]}));
+        assert_eq!(texts.into_said(), (vec!["said".to_owned()], vec!["in front".to_owned(), "behind".to_owned()]));
+    }
+
+    #[test]
+    fn an_index_orders_fragments_and_nothing_else() {
+        let message =
+            json!({"content": [{"type": "text", "text": "a", "index": 1}, {"type": "text", "text": "b", "index": 0}]});
+        assert_eq!(spoken(&message), ["a", "b"]);
+        let mut texts = Texts::of_fragments();
+        texts.collect(&message);
+        assert_eq!(texts.into_spoken(), ["b", "a"]);
+    }
+
+    #[test]
     fn unknown_fields_are_texts_and_control_fields_are_not() {
         let message = json!({"role": "user", "content": "a", "new_field": {"deep": ["b"]}, "name": "bob", "id": "x"});
         assert_eq!(spoken(&message), ["a", "b"]);
         assert_eq!(spoken(&json!({"name": "do a thing"})), ["do a thing"]);
-        assert_eq!(spoken(&json!({"id": {"deep": "a b"}, "role": "c d"})), ["a b", "c d"]);
+        assert_eq!(spoken(&json!({"id": {"deep": "a b"}, "role": "c d"})), ["c d", "a b"]);
     }
 
     #[test]
@@ -314,7 +485,7 @@ mod tests {
 
     #[test]
     fn fragments_of_a_stream_are_joined_at_their_place() {
-        let mut texts = Texts::default();
+        let mut texts = Texts::of_fragments();
         for (index, part) in [(1, "x"), (0, "a"), (1, "y"), (0, "b")] {
             texts.collect(&json!({"tool_calls": [{"index": index, "function": {"arguments": part}}]}));
         }

@@ -16,9 +16,12 @@ use serde_json::{Value, json};
 pub(super) async fn contents(call: &Call<'_>) -> Result<Report, ProxyError> {
     let texts = strings(call.body, "contents")?.ok_or(Invalid::Field { param: "contents", message: "is missing" })?;
     let direction = direction(call)?;
-    let input = |text: &String| match direction {
-        Direction::Prompt => Input::Prompt(text.clone()),
-        Direction::Completion => Input::Completion { prompt: String::new(), completion: text.clone() },
+    let input = |text: &String| {
+        let input = match direction {
+            Direction::Prompt => Input::Prompt(text.clone()),
+            Direction::Completion => Input::Completion { prompt: String::new(), completion: text.clone() },
+        };
+        (input, false)
     };
     let verdicts = call.guard.judge(call.policy, direction, texts.iter().map(input).collect()).await?;
     let spans = texts.iter().zip(&verdicts).map(|(text, verdict)| {
@@ -43,7 +46,7 @@ pub(super) async fn generation(call: &Call<'_>) -> Result<Report, ProxyError> {
         text.map(str::to_owned).ok_or(Invalid::Field { param, message: "expected a string" })
     };
     let input = Input::Completion { prompt: text("prompt")?, completion: text("generated_text")? };
-    let verdicts = call.guard.judge(call.policy, Direction::Completion, vec![input]).await?;
+    let verdicts = call.guard.judge(call.policy, Direction::Completion, vec![(input, false)]).await?;
     Ok(Report { body: verdicts.iter().flat_map(detections).collect(), verdicts })
 }
 

@@ -31,11 +31,8 @@ const STOCK: [(&str, &[&str]); 13] = [
 pub(super) async fn answer(call: &Call<'_>) -> Result<Report, ProxyError> {
     let mut opaque = Vec::new();
     let inputs = inputs(call.body.get("input").unwrap_or(&Value::Null), &mut opaque)?;
-    let inputs = inputs.into_iter().map(Input::Prompt).collect();
-    let mut verdicts = call.guard.judge(call.policy, Direction::Prompt, inputs).await?;
-    for (verdict, opaque) in verdicts.iter_mut().zip(&opaque) {
-        verdict.note_opaque(*opaque);
-    }
+    let inputs = inputs.into_iter().map(Input::Prompt).zip(opaque).collect();
+    let verdicts = call.guard.judge(call.policy, Direction::Prompt, inputs).await?;
     let results: Vec<Value> = verdicts.iter().map(result).collect();
     let body =
         json!({"id": format!("modr-{}", Uuid::now_v7().simple()), "model": call.guard.model(), "results": results});
@@ -53,9 +50,9 @@ fn inputs(input: &Value, opaque: &mut Vec<bool>) -> Result<Vec<String>, Invalid>
         }
         Value::Array(items) if items.iter().all(Value::is_object) => {
             let mut has_image = false;
-            let text = Message::of(Role::User, &json!({ "content": input }), &mut has_image).text;
+            let message = Message::of(Role::User, &json!({ "content": input }), &mut has_image);
             opaque.push(has_image);
-            return Ok(vec![text]);
+            return Ok(vec![[vec![message.text], message.asides].concat().join("\n")]);
         }
         _ => return Err(invalid),
     };

@@ -87,7 +87,7 @@ pub enum Unjudgeable {
     Block,
 }
 
-/// What is done while the model cannot judge, by direction; `true` lets text pass.
+/// What is done while the model cannot judge, by direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OnUnavailable {
     /// Prompts.

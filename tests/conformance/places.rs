@@ -132,6 +132,24 @@ pub const CHAT_REQUESTS: &[Place] = &[
             &json!({"type": "json_schema", "json_schema": {"name": "s", "schema": {"properties": {"a": {"enum": ["x", t]}}}}}),
         )
     }),
+    ("tools, name of a parameter", "", |t| {
+        chat_with(
+            "tools",
+            &json!([{"type": "function", "function": {"name": "f", "parameters": {"properties": {t: {}}}}}]),
+        )
+    }),
+    ("tools, one word without a space", "", |t| {
+        let word = t.replace(' ', "\u{2800}");
+        chat_with("tools", &json!([{"type": "function", "function": {"name": "f", "description": word}}]))
+    }),
+    ("tools, words of an enumeration", "", |t| {
+        let words: Vec<&str> = t.split(' ').chain(["now", "then"]).collect();
+        chat_with(
+            "tools",
+            &json!([{"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"enum": words}}}}}]),
+        )
+    }),
+    ("reasoning_effort", "", |t| chat_with("reasoning_effort", &json!(t))),
     ("prediction", "", |t| chat_with("prediction", &json!({"type": "content", "content": t}))),
     ("web_search_options", "", |t| {
         chat_with("web_search_options", &json!({"user_location": {"approximate": {"city": t}}}))

@@ -31,13 +31,17 @@ impl Completion {
     /// # Errors
     /// What makes it unreadable; an answer that cannot be read cannot be judged.
     pub fn parse(surface: Surface, bytes: Bytes, streamed: bool, max_depth: usize) -> Result<Self, &'static str> {
+        let read = |data: &str| {
+            json::parse(data.as_bytes(), max_depth).or_else(|_| json::parse(mended(data).as_bytes(), max_depth))
+        };
         let documents = if streamed {
             let events = sse::events(&bytes).map_err(|_| "the stream is not UTF-8")?;
             let data = events.iter().filter(|data| data.trim() != sse::DONE);
-            let parsed: Result<_, _> = data.map(|data| json::parse(data.as_bytes(), max_depth)).collect();
+            let parsed: Result<_, _> = data.map(|data| read(data)).collect();
             parsed.map_err(|_| "an event of the stream is not valid JSON")?
         } else {
-            vec![json::parse(&bytes, max_depth).map_err(|_| "the body is not valid JSON")?]
+            let text = std::str::from_utf8(&bytes).map_err(|_| "the body is not UTF-8")?;
+            vec![read(text).map_err(|_| "the body is not valid JSON")?]
         };
         let (choices, opaque) = match surface {
             Surface::Responses => {
@@ -116,6 +120,32 @@ impl Completion {
         body.push_str(&sse::event(sse::DONE));
         Bytes::from(body)
     }
+}
+
+/// JSON in which a surrogate without its other half is U+FFFD: some servers cut an emoji over two fragments.
+fn mended(json: &str) -> String {
+    let mut mended = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some((before, after)) = rest.split_once('\\') {
+        mended.push_str(before);
+        rest = after;
+        let unit = |text: &str| u16::from_str_radix(text.strip_prefix('u')?.get(..4)?, 16).ok();
+        let low = |text: &str| text.get(5..).and_then(|text| unit(text.strip_prefix('\\')?));
+        let taken = match (unit(rest), low(rest)) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 11,
+            (Some(0xD800..=0xDFFF), _) => {
+                mended.push_str("\\ufffd");
+                rest = rest.get(5..).unwrap_or_default();
+                continue;
+            }
+            _ => rest.chars().next().map_or(0, char::len_utf8),
+        };
+        let (escape, after) = rest.split_at_checked(taken).unwrap_or((rest, ""));
+        mended.push('\\');
+        mended.push_str(escape);
+        rest = after;
+    }
+    mended + rest
 }
 
 /// The texts of each choice, and whether some of an answer cannot be judged. What stands beside the choices comes again with
@@ -204,6 +234,20 @@ mod tests {
         let streamed = Completion::parse(Surface::Chat, streamed, true, 64).unwrap();
         assert_eq!(whole.choices, streamed.choices);
         assert_eq!(whole.choices[&0], ["good day", "hm well"]);
+    }
+
+    #[test]
+    fn an_emoji_that_is_cut_in_two_makes_no_answer_unreadable() {
+        let chunk = |text: &str| {
+            format!("data: {{\"choices\": [{{\"index\": 0, \"delta\": {{\"content\": \"{text}\"}}}}]}}\n\n")
+        };
+        let stream = [r"a \u", "d83d", r"b\", "ude00 ", r"c\\ud83d \ud83d\ude00"].concat().replace('b', "#");
+        let (one, two) = stream.split_once('#').unwrap();
+        let stream = chunk(one) + &chunk(two);
+        let answer = Completion::parse(Surface::Chat, Bytes::from(stream), true, 64).unwrap();
+        assert_eq!(answer.choices[&0], ["a \u{fffd}\u{fffd} c\\ud83d \u{1f600}"]);
+        assert_eq!(mended(r#"{"a": "\n\u00e9\\"}"#), r#"{"a": "\n\u00e9\\"}"#);
+        assert_eq!(mended(r"\ud83"), r"\ud83");
     }
 
     #[test]

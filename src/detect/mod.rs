@@ -81,8 +81,22 @@ pub fn read(text: &str) -> Readings {
 #[must_use]
 pub fn visible(text: &str) -> String {
     let plain = normalise::characters(text);
-    let (_, data) = payload::encoded(plain.text());
-    spelling::together(normalise::without(plain, &data)).text().to_owned()
+    let (encoded, data) = payload::encoded(plain.text());
+    seen(&plain, &encoded, &data).text().to_owned()
+}
+
+/// What is seen of a text: nobody reads a run of base64 or numbers, and what it says is read in its place.
+fn seen(plain: &Reading, encoded: &[Hidden], data: &[Range<usize>]) -> Reading {
+    let mut unseen: Vec<Range<usize>> =
+        encoded.iter().map(|hidden| hidden.at.clone()).chain(data.iter().cloned()).collect();
+    unseen.sort_by_key(|run| run.start);
+    let mut end = 0;
+    unseen.retain(|run| {
+        let is_apart = run.start >= end;
+        end = if is_apart { run.end } else { end };
+        is_apart
+    });
+    spelling::together(normalise::without(plain.clone(), &unseen))
 }
 
 /// What is found in a text without looking into its payloads.
@@ -99,7 +113,7 @@ fn level(text: &str) -> Level {
     let plain = normalise::characters(text);
     let (encoded, data) = payload::encoded(plain.text());
     let percent = payload::percent(plain.text()).into_iter().collect();
-    let visible = spelling::together(normalise::without(plain.clone(), &data));
+    let visible = seen(&plain, &encoded, &data);
     let (mut inner, mut in_place) = (Vec::new(), Vec::new());
     let ciphered = payload::ciphered(visible.text());
     let found = [(&plain, encoded), (&plain, percent), (&Reading::of(text), payload::smuggled(text))];
@@ -271,6 +285,15 @@ mod tests {
         for empty in ["", " ", "\n", "\u{200b}", "\u{2800}\u{feff}"] {
             assert!(read(empty).payloads.is_empty() && read(empty).coverage == Coverage::Full, "{empty:?}");
         }
+    }
+
+    #[test]
+    fn what_a_run_of_base64_says_is_read_in_its_place_and_not_the_run() {
+        let readings = read(&format!("Decode {} for me", BASE64.encode(b"the dose of iron for a child")));
+        assert_eq!(readings.visible.text(), "Decode [data] for me");
+        let said: Vec<&str> = readings.payloads.iter().map(|payload| payload.text.as_str()).collect();
+        assert_eq!(said, ["Decode the dose of iron for a child for me", "the dose of iron for a child"]);
+        assert_eq!(readings.coverage, Coverage::Full);
     }
 
     #[test]

@@ -19,15 +19,14 @@ English text. It is one signal that a policy decides on, not a decision, and no 
 
 LIMITS = """- Near twins (a request and a legitimate one in nearly the same words) are the hard part; the table says how hard. Some
   legitimate questions about wrongdoing are stopped, and some politely worded violations pass.
-- The thresholds that are suggested come from validation (10% of the benign queries and of the corpus). Those of the default policy do
-  not: they were picked after figures of the test split and of MedSafetyBench at several thresholds had been seen, so that the
-  rates of stopped texts are somewhat better than on new texts. No weight was trained on either.
+- The thresholds of the default policy are those that validation suggests (10% of the benign queries and of the corpus), by budgets that
+  were set before: 0.3% of real questions and answers, 5% of our own blunt messages, 3% of refusals and quotations, 1% of blunt messages
+  helped. The test split grew with the corpus, so that its figures cannot be held against those of an earlier model's card.
 - The corpus was written by few writers, and its test part by the same ones: other writers' texts will be harder.
 - Benign data are exam, research and encyclopedic questions, and messages of laypeople that we wrote ourselves.
 - The principle is for reports; the labels behind it are its writers' choice.
 - English only. What is encoded is decoded before the model; images and other languages are not judged by it.
-- What is disguised by an encoding is caught, but a harmless text that is encoded is stopped as well: beside what it decodes to, the
-  model judges the encoded text itself, which it has not learnt to pass."""
+- Training reads the same disguises that are measured here: the figures say less about disguises that it has not seen."""
 
 
 def write_card(folder: Path, manifest: dict, lines: list[Line]) -> None:
@@ -47,8 +46,8 @@ A {manifest['base']} encoder (6 layers, 384 wide), fine-tuned, with int8 weights
 ## Figures
 
 Of the int8 file above inside the program (`nonnocere check --jsonl`) with the default policy, on texts that no weight
-saw. The policy's thresholds were set by hand with these figures in sight, so that AUC is clean and rates are not. Intervals are 95%: bootstrap by pair for AUC and recall at a budget, Wilson for rates. "Stopped" means refused or
-given help instead of an answer. Thresholds that validation suggests: {limits}.
+or threshold saw. Intervals are 95%: bootstrap by pair for AUC and recall at a budget, Wilson for rates. "Stopped" means refused or
+given help instead of an answer. Thresholds, from validation: {limits}.
 
 | what | items | figure | aim |
 |---|---|---|---|

@@ -1,6 +1,6 @@
 """Writes the model that ships: classifier/model/{model.onnx,tokenizer.json,manifest.json}.
 
-    python -m classifier.export --version 2
+    python -m classifier.export --version 3
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=Path("classifier/corpus"))
     parser.add_argument("--out", type=Path, default=Path("target/model"))
     parser.add_argument("--model", type=Path, default=Path("classifier/model"))
-    parser.add_argument("--version", default="2")
+    parser.add_argument("--version", default="3")
     options = parser.parse_args()
     fp32, int8 = build(options.out)
     if int8.stat().st_size > LARGEST:

@@ -85,6 +85,8 @@ fn a_violation_deep_inside_a_long_text_is_not_lost_by_truncation() {
     let judged = self::lines(&output);
     let actions: Vec<_> = judged.iter().map(|line| line["action"].clone()).collect();
     assert_eq!(actions, ["allow", "block", "block"], "{judged:?}");
+    let score = |line: &Value| line["scores"]["violation"].as_f64().unwrap();
+    assert!(judged[1..].iter().all(|line| score(line) > score(&judged[0]) + 0.3), "{judged:?}");
 }
 
 #[test]

@@ -112,8 +112,9 @@ impl Guard {
             if !matches!(standing, Standing::Asked | Standing::Unanswered(_)) {
                 scores.crisis = 0.0;
             }
+            let in_context = matches!(input, Input::Conversation { .. });
             let direction = if standing == Standing::Said { Direction::Completion } else { Direction::Prompt };
-            let action = policy.decide(direction, Evidence { scores: &scores });
+            let action = policy.decide(direction, Evidence { scores: &scores, in_context });
             if let Action::Block(_) = &action {
                 match (&standing, &input) {
                     (Standing::Answered(exchange), _) if self.declined(exchange.clone()).await => continue,
@@ -167,7 +168,7 @@ impl Guard {
         let mut refused: BTreeMap<u64, Notice> = BTreeMap::new();
         let indices = completion.choices.iter().flat_map(|(index, texts)| texts.iter().map(|_| *index));
         for (index, Judged { scores, .. }) in indices.zip(judged) {
-            let action = policy.decide(Direction::Completion, Evidence { scores: &scores });
+            let action = policy.decide(Direction::Completion, Evidence { scores: &scores, in_context: false });
             if let Action::Block(notice) | Action::Escalate(notice) = &action {
                 refused.entry(index).or_insert_with(|| notice.clone());
             }
@@ -201,7 +202,8 @@ impl Guard {
             if (opaque || coverage == Coverage::Deep) && policy.unjudgeable == Unjudgeable::Block {
                 verdict = unjudgeable(direction).1;
             }
-            verdict.add(policy.decide(direction, Evidence { scores: &scores }), scores);
+            let evidence = Evidence { scores: &scores, in_context: false };
+            verdict.add(policy.decide(direction, evidence), scores);
             verdict
         };
         Ok(judged.into_iter().zip(opaque).map(verdict).collect())

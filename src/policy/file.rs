@@ -114,7 +114,9 @@ impl Reader<'_> {
     }
 
     fn rule(&mut self, section: Section<'_>) -> Option<Rule> {
-        self.known_keys(section, &["name", "direction", "score", "principles", "threshold", "action", "message"]);
+        const KEYS: [&str; 8] =
+            ["name", "direction", "score", "principles", "threshold", "threshold_in_context", "action", "message"];
+        self.known_keys(section, &KEYS);
         let name = self.text_of(section, "name");
         let directions = [("prompt", Direction::Prompt), ("completion", Direction::Completion)];
         let direction = self.one_of(section, "direction", &directions);
@@ -122,7 +124,11 @@ impl Reader<'_> {
             [("violation", Score::Violation), ("manipulation", Score::Manipulation), ("crisis", Score::Crisis)];
         let score = self.one_of(section, "score", &scores);
         let principles = self.principles(section);
-        let threshold = self.threshold(section);
+        let threshold = self.threshold(section, "threshold");
+        let in_context = match section.table.get("threshold_in_context") {
+            None => threshold,
+            Some(_) => self.threshold(section, "threshold_in_context"),
+        };
         let effects = [
             ("allow", Effect::Allow),
             ("flag", Effect::Flag),
@@ -141,6 +147,7 @@ impl Reader<'_> {
             score: score?,
             principles: principles?,
             threshold: threshold?,
+            threshold_in_context: in_context?,
             effect: effect?,
             message: Arc::from(message?.trim()),
         })
@@ -170,15 +177,15 @@ impl Reader<'_> {
         found.into_iter().collect()
     }
 
-    fn threshold(&mut self, Section { table, at }: Section<'_>) -> Option<f32> {
-        let item = table.get("threshold");
+    fn threshold(&mut self, Section { table, at }: Section<'_>, key: &str) -> Option<f32> {
+        let item = table.get(key);
         #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a probability fits an f32")]
         let number =
             item.and_then(|item| item.as_float().or_else(|| item.as_integer().map(|n| n as f64))).map(|n| n as f32);
         let valid = number.filter(|number| (0.0..=1.0).contains(number));
         if valid.is_none() {
             let place = span(item).or_else(|| table.span());
-            self.fault(place, &format!("{at}threshold"), "expected a probability between 0 and 1");
+            self.fault(place, &format!("{at}{key}"), "expected a probability between 0 and 1");
         }
         valid
     }
@@ -276,9 +283,19 @@ action = "flag"
                 "p.toml:14: rules[1].threshold: expected a probability between 0 and 1",
                 "p.toml:16: rules[1].direction: expected one of prompt, completion",
                 "p.toml:18: rules[1].thresold: unknown key; known: name, direction, score, principles, threshold, \
-                 action, message",
+                 threshold_in_context, action, message",
             ]
         );
+    }
+
+    #[test]
+    fn a_conversation_may_have_a_threshold_of_its_own() {
+        let at = |line: &str| parse("p.toml", &EMBEDDED.replacen("threshold_in_context = 0.80", line, 1));
+        let rule = |policy: Policy| policy.rules[1].clone();
+        let (own, none) = (rule(at("threshold_in_context = 0.9").unwrap()), rule(at("").unwrap()));
+        assert!((own.threshold_in_context - 0.9).abs() < 1e-6 && own.threshold < 0.9);
+        assert!((none.threshold_in_context - none.threshold).abs() < 1e-6);
+        assert_eq!(at("threshold_in_context = 9").unwrap_err()[0].key, "rules[1].threshold_in_context");
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct Rule {
     pub principles: Vec<Principle>,
     /// The rule applies from this probability on, 0 to 1.
     pub threshold: f32,
+    /// The same for the last turn in the light of the turns before it.
+    pub threshold_in_context: f32,
     /// What is then done.
     pub effect: Effect,
     /// What the person reads in place of an answer.
@@ -110,6 +112,8 @@ pub enum FailMode {
 pub struct Evidence<'a> {
     /// What the model says.
     pub scores: &'a Scores,
+    /// Whether the text is the last turn of a conversation, judged in the light of the turns before it.
+    pub in_context: bool,
 }
 
 /// What the operator wants done with a text.
@@ -203,14 +207,15 @@ impl Policy {
 
 impl Rule {
     fn applies(&self, direction: Direction, evidence: Evidence<'_>) -> bool {
-        let Evidence { scores } = evidence;
+        let Evidence { scores, in_context } = evidence;
+        let threshold = if in_context { self.threshold_in_context } else { self.threshold };
         let probability = match self.score {
             Score::Violation => scores.violation,
             Score::Manipulation => scores.manipulation,
             Score::Crisis => scores.crisis,
         };
         self.direction == direction
-            && probability >= self.threshold
+            && probability >= threshold
             && (self.principles.is_empty() || self.principles.contains(&scores.likeliest().principle))
     }
 }
@@ -234,6 +239,7 @@ mod tests {
             score,
             principles: vec![],
             threshold,
+            threshold_in_context: threshold,
             effect,
             message: "m".into(),
         }
@@ -245,7 +251,7 @@ mod tests {
     }
 
     fn decide(policy: &Policy, direction: Direction, scores: &Scores) -> &'static str {
-        policy.decide(direction, Evidence { scores }).id()
+        policy.decide(direction, Evidence { scores, in_context: false }).id()
     }
 
     #[test]

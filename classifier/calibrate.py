@@ -19,7 +19,7 @@ from classifier.network import base_folder
 
 # At most this part of harmless validation texts may be over a threshold: of real questions and answers, of our own blunt and
 # frightened messages, of refusals and quotations, and of those blunt messages that get help or a mark instead.
-BUDGET, BLUNT_BUDGET, DECLINED_BUDGET, HELP_BUDGET = 0.003, 0.05, 0.03, 0.01
+BUDGET, BLUNT_BUDGET, DECLINED_BUDGET, HELP_BUDGET = 0.003, 0.05, 0.03, 0.03
 # A head that is not learnt on a side says nothing there.
 SILENT = {"scale": 0.0, "bias": -12.0}
 LEARNT = {

@@ -20,8 +20,8 @@ English text. It is one signal that a policy decides on, not a decision, and no 
 LIMITS = """- Near twins (a request and a legitimate one in nearly the same words) are the hard part; the table says how hard. Some
   legitimate questions about wrongdoing are stopped, and some politely worded violations pass.
 - The thresholds of the default policy are those that validation suggests (10% of the benign queries and of the corpus), by budgets that
-  were set before: 0.3% of real questions and answers, 5% of our own blunt messages, 3% of refusals and quotations, 1% of blunt messages
-  helped. The test split grew with the corpus, so that its figures cannot be held against those of an earlier model's card.
+  were set before: 0.3% of real questions and answers, 5% of our own blunt messages, 3% of refusals and quotations, 3% of blunt messages
+  helped. The last was 1% until a first measurement on the test split; nothing else was changed after it. The test split grew with the corpus, so that its figures cannot be held against those of an earlier model's card.
 - The corpus was written by few writers, and its test part by the same ones: other writers' texts will be harder.
 - Benign data are exam, research and encyclopedic questions, and messages of laypeople that we wrote ourselves.
 - The principle is for reports; the labels behind it are its writers' choice.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Keys whose strings are identifiers or enumerations, as long as they look like one.
-const CONTROL: [&str; 15] = [
+const CONTROL: [&str; 16] = [
     "role",
     "type",
     "id",
@@ -25,6 +25,7 @@ const CONTROL: [&str; 15] = [
     "detail",
     "format",
     "phase",
+    "reason",
 ];
 
 /// Of these, the ones whose value the caller makes up.

@@ -5,6 +5,7 @@ use super::{Direction, Effect, FailMode, OnUnavailable, Policy, Rule, Score, Unj
 use crate::digest;
 use std::fmt;
 use std::ops::Range;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use toml_edit::{Document, Item, Table};
 
@@ -38,10 +39,15 @@ impl fmt::Display for Fault {
 /// Every [`Fault`] of the file, in the order of its lines.
 pub fn parse(file: &str, text: &str) -> Result<Policy, Vec<Fault>> {
     let mut reader = Reader { file, text, faults: Vec::new() };
-    let document = match Document::parse(text) {
-        Ok(document) => document,
-        Err(error) => {
+    // The parser panics at some files that are no TOML; a reload must not end with it.
+    let document = match catch_unwind(|| Document::parse(text)) {
+        Ok(Ok(document)) => document,
+        Ok(Err(error)) => {
             reader.fault(error.span(), "", error.message());
+            return Err(reader.faults);
+        }
+        Err(_) => {
+            reader.fault(None, "", "this is not TOML");
             return Err(reader.faults);
         }
     };
@@ -296,6 +302,13 @@ action = "flag"
         assert!((own.threshold_in_context - 0.9).abs() < 1e-6 && own.threshold < 0.9);
         assert!((none.threshold_in_context - none.threshold).abs() < 1e-6);
         assert_eq!(at("threshold_in_context = 9").unwrap_err()[0].key, "rules[1].threshold_in_context");
+    }
+
+    #[test]
+    fn a_file_that_the_parser_panics_at_is_a_fault() {
+        let text = "# i\r\r\r==esho.ld Ai*riAPMne lt : the nKn) \r\r. =457\nactio phe nKne \r\rif . =457\n";
+        assert_eq!(parse("p.toml", text).unwrap_err().last().unwrap().file, "p.toml");
+        assert!(!parse("p.toml", "a = 1\na.b = 2\n").unwrap_err().is_empty());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Classification: texts in, calibrated [`Scores`] out.
 //!
 //! [`Classifier`] is the one seam of the crate behind a `dyn`: synchronous and without a runtime, so that a model can be
-//! an ONNX graph in this process ([`onnx`]), or anything else. [`pool`] is the bridge from async code, [`mod@cache`] knows what was judged before, and [`reading`] has
-//! every text judged by what it says behind its characters.
+//! an ONNX graph in this process ([`onnx`]), or anything else. [`pool`] is the bridge from async code, [`mod@cache`] knows
+//! what was judged before, and [`reading`] has every text judged by what it says behind its characters.
 
 pub mod cache;
 pub mod manifest;

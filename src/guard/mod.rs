@@ -94,7 +94,7 @@ impl Guard {
             Ok(judged) => judged,
             Err(why) => {
                 let verdict = pass_unjudged(policy, Direction::Prompt, why)?;
-                if request.opaque && policy.unjudgeable == Unjudgeable::Block {
+                if refuses(policy, request.opaque, Coverage::Full) {
                     let (notice, verdict) = unjudgeable(Direction::Prompt);
                     return Ok(Decision { outcome: Outcome::Instead(Substitute::Refusal(notice, None)), verdict });
                 }
@@ -105,7 +105,7 @@ impl Guard {
         let scan = scan(request.opaque || request.unseen, coverage);
         let mut verdict = Verdict::nothing(Direction::Prompt, scan);
         // What cannot be judged is refused, but someone who needs help gets it first.
-        if (request.opaque || coverage == Coverage::Deep) && policy.unjudgeable == Unjudgeable::Block {
+        if refuses(policy, request.opaque, coverage) {
             verdict = unjudgeable(Direction::Prompt).1;
         }
         for (Exhibit { standing, input }, Judged { mut scores, .. }) in exhibits.into_iter().zip(judged) {
@@ -143,7 +143,7 @@ impl Guard {
         asked: &Asked,
         completion: Completion,
     ) -> Result<Decision<Cleared<Bytes>>, Unavailable> {
-        if completion.opaque && policy.unjudgeable == Unjudgeable::Block {
+        if refuses(policy, completion.opaque, Coverage::Full) {
             return Ok(self.withhold(asked, completion));
         }
         let answer = |index: u64, text: &String| Input::Completion {
@@ -160,7 +160,7 @@ impl Guard {
             }
         };
         let coverage = coverage(&judged);
-        if coverage == Coverage::Deep && policy.unjudgeable == Unjudgeable::Block {
+        if refuses(policy, false, coverage) {
             return Ok(self.withhold(asked, completion));
         }
         let scan = scan(completion.opaque, coverage);
@@ -199,7 +199,7 @@ impl Guard {
         };
         let verdict = |(Judged { scores, coverage }, opaque): (Judged, bool)| {
             let mut verdict = Verdict::nothing(direction, scan(opaque, coverage));
-            if (opaque || coverage == Coverage::Deep) && policy.unjudgeable == Unjudgeable::Block {
+            if refuses(policy, opaque, coverage) {
                 verdict = unjudgeable(direction).1;
             }
             let evidence = Evidence { scores: &scores, in_context: false };
@@ -246,6 +246,11 @@ pub fn annotate(answer: Cleared<Bytes>, streamed: bool, moderation: &serde_json:
 /// How much was read of the text of which least was read.
 fn coverage(judged: &[Judged]) -> Coverage {
     judged.iter().map(|judged| judged.coverage).max().unwrap_or_default()
+}
+
+/// Whether the policy refuses a message that cannot be judged whole.
+fn refuses(policy: &Policy, opaque: bool, coverage: Coverage) -> bool {
+    (opaque || coverage == Coverage::Deep) && policy.unjudgeable == Unjudgeable::Block
 }
 
 /// How much of a message was judged.

@@ -5,6 +5,7 @@
 mod chat;
 pub mod completion;
 mod completions;
+mod data;
 mod embeddings;
 pub mod error;
 pub mod json;

@@ -166,16 +166,12 @@ pub(super) fn refused(frame: &Value, message: &str, structured: bool, finish: Fi
     let item = json!({"type": "message", "id": "msg_refusal", "role": "assistant", "status": status,
                       "content": [part]});
     let response = json!({
-        "object": "response", "status": status, "error": null, "incomplete_details": details, "instructions": null,
+        "id": format!("resp_{}", Uuid::now_v7().simple()), "object": "response", "status": status, "error": null, "incomplete_details": details, "instructions": null,
         "metadata": {}, "parallel_tool_calls": true, "tool_choice": "auto", "tools": [], "temperature": null,
         "top_p": null, "usage": none, "output": [item],
     });
-    let fields = with(&json!({"id": format!("resp_{}", Uuid::now_v7().simple())}), []);
-    let fields = [fields.as_object().cloned().unwrap_or_default(), frame.as_object().cloned().unwrap_or_default()]
-        .into_iter()
-        .flatten();
     let mut response = response.as_object().cloned().unwrap_or_default();
-    response.extend(fields);
+    response.extend(frame.as_object().cloned().unwrap_or_default());
     Value::Object(response)
 }
 

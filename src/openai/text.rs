@@ -3,8 +3,7 @@
 //! A list of fields to look at would miss the next field that a provider invents; a list of fields to leave out errs on
 //! the side of judging too much.
 
-use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD};
-use percent_encoding::percent_decode_str;
+use super::data::{is_sealed, readable, readable_url};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -302,40 +301,6 @@ fn part(part: &Value) -> Part {
     }
 }
 
-/// The text of a file's data: a `data:` URL, or base64 alone.
-fn readable(data: &str) -> Option<String> {
-    readable_url(data).or_else(|| text_of(base64(data)?))
-}
-
-/// The text that a `data:` URL holds, when its media type is one of text (RFC 2397).
-fn readable_url(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once(':')?;
-    let (media, data) = rest.split_once(',')?;
-    if !scheme.trim().eq_ignore_ascii_case("data") {
-        return None;
-    }
-    let mut parameters = media.split(';').map(str::trim);
-    let kind = parameters.next().unwrap_or_default().to_ascii_lowercase();
-    let is_text = kind.is_empty()
-        || kind.starts_with("text/")
-        || ["json", "xml", "yaml", "csv", "javascript"].iter().any(|name| kind.ends_with(name));
-    let bytes = match parameters.any(|parameter| parameter.eq_ignore_ascii_case("base64")) {
-        true => base64(data)?,
-        false => percent_decode_str(data).collect(),
-    };
-    text_of(bytes).filter(|_| is_text)
-}
-
-fn base64(data: &str) -> Option<Vec<u8>> {
-    let data: Vec<u8> = data.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    [BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD].iter().find_map(|alphabet| alphabet.decode(&data).ok())
-}
-
-/// Bytes as text, where they are text.
-fn text_of(bytes: Vec<u8>) -> Option<String> {
-    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
-}
-
 /// Names and identifiers are part of the API; anything longer or freer than that may carry text.
 pub(super) fn is_identifier(name: &str) -> bool {
     name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
@@ -364,16 +329,10 @@ pub(super) fn spelt_out(name: &str) -> Option<String> {
     (count >= SPELT_OUT).then_some(words)
 }
 
-/// What only the upstream can open: a long run of base64 that is no text.
-fn is_sealed(text: &str) -> bool {
-    text.len() >= 40
-        && !text.contains(char::is_whitespace)
-        && base64(text).is_some_and(|bytes| text_of(bytes).is_none())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use data_encoding::BASE64;
     use serde_json::json;
 
     fn spoken(value: &Value) -> Vec<String> {

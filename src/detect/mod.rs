@@ -89,13 +89,7 @@ pub fn visible(text: &str) -> String {
 fn seen(plain: &Reading, encoded: &[Hidden], data: &[Range<usize>]) -> Reading {
     let mut unseen: Vec<Range<usize>> =
         encoded.iter().map(|hidden| hidden.at.clone()).chain(data.iter().cloned()).collect();
-    unseen.sort_by_key(|run| run.start);
-    let mut end = 0;
-    unseen.retain(|run| {
-        let is_apart = run.start >= end;
-        end = if is_apart { run.end } else { end };
-        is_apart
-    });
+    payload::apart(&mut unseen, |run| run);
     spelling::together(normalise::without(plain.clone(), &unseen))
 }
 

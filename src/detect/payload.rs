@@ -74,14 +74,19 @@ pub(super) fn encoded(text: &str) -> (Vec<Hidden>, Vec<Range<usize>>) {
             None => {}
         }
     }
-    hidden.sort_by_key(|hidden| hidden.at.start);
-    let mut end = 0;
-    hidden.retain(|hidden| {
-        let apart = hidden.at.start >= end;
-        end = if apart { hidden.at.end } else { end };
-        apart
-    });
+    apart(&mut hidden, |hidden| &hidden.at);
     (hidden, data)
+}
+
+/// Puts runs in their order, without those that begin inside an earlier one.
+pub(super) fn apart<T>(runs: &mut Vec<T>, at: impl Fn(&T) -> &Range<usize>) {
+    runs.sort_by_key(|run| at(run).start);
+    let mut end = 0;
+    runs.retain(|run| {
+        let is_apart = at(run).start >= end;
+        end = if is_apart { at(run).end } else { end };
+        is_apart
+    });
 }
 
 /// The text with its `%20`s decoded, if it has at least three.

@@ -5,11 +5,14 @@ use crate::error::ProxyError;
 use crate::guard::{Scan, Verdict};
 use crate::metrics::{Metrics, Stage};
 use crate::policy::Direction;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// What happened to one request.
+/// The status in the record of a request whose client left before it was answered, as nginx logs it.
+const CLIENT_LEFT: u16 = 499;
+
+/// What happened to one request; written to the log when its time is over, however it ends.
 #[derive(Debug)]
 pub struct Record {
     /// Names the request in headers and logs; sorts by time.
@@ -21,13 +24,28 @@ pub struct Record {
     verdicts: Vec<Verdict>,
     stages: Vec<(Stage, Duration)>,
     error: Option<&'static str>,
+    status: Option<StatusCode>,
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.log();
+    }
 }
 
 impl Record {
     /// The record of a request that begins now.
     #[must_use]
     pub fn begin(policy: String, model: String) -> Self {
-        Self { event_id: Uuid::now_v7(), policy, model, verdicts: Vec::new(), stages: Vec::new(), error: None }
+        Self {
+            event_id: Uuid::now_v7(),
+            policy,
+            model,
+            verdicts: Vec::new(),
+            stages: Vec::new(),
+            error: None,
+            status: None,
+        }
     }
 
     /// The event id as it is shown.
@@ -47,9 +65,18 @@ impl Record {
 
     /// Adds the time since `start` to a stage.
     pub fn took(&mut self, stage: Stage, start: Instant, metrics: &Metrics) {
-        let duration = start.elapsed();
+        self.judged(stage, start.elapsed(), metrics);
+    }
+
+    /// Adds a time to a stage.
+    pub fn judged(&mut self, stage: Stage, duration: Duration, metrics: &Metrics) {
         metrics.took(stage, duration);
         self.stages.push((stage, duration));
+    }
+
+    /// Notes how the request is answered.
+    pub fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
     }
 
     /// Notes that the request ended in an error, and counts it.
@@ -90,10 +117,10 @@ impl Record {
     }
 
     /// Writes the record to the log.
-    pub fn log(&self, status: http::StatusCode) {
+    fn log(&self) {
         tracing::info!(
             event_id = %self.event_id(),
-            status = status.as_u16(),
+            status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16()),
             decision = self.decision(),
             categories = %self.categories(),
             scan = self.scan().id(),

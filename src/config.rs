@@ -1,10 +1,11 @@
 //! The configuration: layers of TOML and environment ─▶ [`RawConfig`] ─▶ [`Config`], every fault at once, before any
 //! port is bound.
 
+use crate::guard::stream::Mode;
 use crate::openai::refusal::{FinishReason, Manner, Style};
 use crate::openai::request::Surface;
 use crate::policy::reload::Source;
-use crate::route::{Action, Rule};
+use crate::route::{Action, Flow, Rule};
 use config::{Environment, File, FileFormat};
 use http::{HeaderValue, Uri};
 use serde::{Deserialize, Deserializer};
@@ -54,6 +55,9 @@ struct RawGuard {
     remembered: usize,
     refusal: Style,
     finish_reason: FinishReason,
+    stream: Mode,
+    speculative: bool,
+    keep_alive: Span,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -72,6 +76,8 @@ struct RawRoute {
     path: String,
     rule: RawRule,
     surface: Option<Surface>,
+    stream: Option<Mode>,
+    speculative: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -119,8 +125,19 @@ pub struct Config {
     pub limits: Limits,
     /// How the log is written.
     pub log: Log,
+    /// How streamed answers are released.
+    pub streaming: Streaming,
     /// Rules for paths, before the built-in ones.
     pub routes: Vec<Rule>,
+}
+
+/// How streamed answers are released.
+#[derive(Clone, Copy, Debug)]
+pub struct Streaming {
+    /// How answers flow, where no rule for the path says otherwise.
+    pub flow: Flow,
+    /// After so long without a word, the client is told that the connection lives.
+    pub keep_alive: Duration,
 }
 
 /// What a request may cost.
@@ -241,7 +258,11 @@ impl RawConfig {
                 faults.push(format!("{key}: expected at least 1"));
             }
         }
-        let routes = self::routes(routes, &mut faults);
+        if guard.keep_alive.0.is_zero() {
+            faults.push("guard.keep_alive: expected more than 0s".to_owned());
+        }
+        let flow = Flow { mode: guard.stream, speculative: guard.speculative };
+        let routes = self::routes(routes, flow, &mut faults);
         let (Some(listen), Some(admin_listen), true) = (listen, admin_listen, faults.is_empty()) else {
             return Err(faults);
         };
@@ -263,6 +284,7 @@ impl RawConfig {
             remembered: guard.remembered,
             manner: Manner { style: guard.refusal, finish: guard.finish_reason },
             limits: limits.checked(),
+            streaming: Streaming { flow, keep_alive: guard.keep_alive.0 },
             log,
             routes,
         })
@@ -291,14 +313,19 @@ fn address(text: &str, key: &str, faults: &mut Vec<String>) -> Option<SocketAddr
     parsed
 }
 
-fn routes(routes: Vec<RawRoute>, faults: &mut Vec<String>) -> Vec<Rule> {
+fn routes(routes: Vec<RawRoute>, flow: Flow, faults: &mut Vec<String>) -> Vec<Rule> {
     let mut rules = Vec::new();
-    for (place, RawRoute { path, rule, surface }) in routes.into_iter().enumerate() {
+    for (place, RawRoute { path, rule, surface, stream, speculative }) in routes.into_iter().enumerate() {
+        let is_guarded = matches!(rule, RawRule::Guard);
+        if !is_guarded && (stream.is_some() || speculative.is_some()) {
+            faults.push(format!("routes[{place}]: only the rule guard has stream and speculative"));
+        }
+        let flow = Flow { mode: stream.unwrap_or(flow.mode), speculative: speculative.unwrap_or(flow.speculative) };
         if !path.starts_with('/') {
             faults.push(format!("routes[{place}].path: expected a path such as /v1/files*, found {path:?}"));
         }
         let action = match (rule, surface) {
-            (RawRule::Guard, Some(surface)) => Action::Guard(surface),
+            (RawRule::Guard, Some(surface)) => Action::Guard(surface, flow),
             (RawRule::Pass, None) => Action::Pass,
             (RawRule::Deny, None) => Action::Deny,
             (RawRule::Guard, None) => {
@@ -402,7 +429,12 @@ mod tests {
         let route = |rest: &str| with_file(&format!("[[routes]]\npath = \"/v1/files*\"\n{rest}\n"));
         let action = |rest: &str| route(rest).unwrap().routes[0].action;
         assert_eq!(action("rule = \"pass\""), Action::Pass);
-        assert_eq!(action("rule = \"guard\"\nsurface = \"chat\""), Action::Guard(Surface::Chat));
+        let flow = |mode, speculative| Flow { mode, speculative };
+        let guarded = "rule = \"guard\"\nsurface = \"chat\"";
+        assert_eq!(action(guarded), Action::Guard(Surface::Chat, flow(Mode::Window, false)));
+        let own = format!("{guarded}\nstream = \"buffer\"\nspeculative = true");
+        assert_eq!(action(&own), Action::Guard(Surface::Chat, flow(Mode::Buffer, true)));
+        assert!(route("rule = \"pass\"\nstream = \"buffer\"").unwrap_err()[0].starts_with("routes[0]: only"));
         assert!(route("rule = \"guard\"").unwrap_err()[0].starts_with("routes[0].surface: expected chat"));
         assert!(route("rule = \"deny\"\nsurface = \"chat\"").unwrap_err()[0].starts_with("routes[0].surface: only"));
         assert!(route("rule = \"maybe\"").unwrap_err()[0].contains("maybe"));

@@ -14,8 +14,9 @@
 //!    [`policy::Action`].
 //! 5. What is refused is answered by [`openai::refusal`] in a shape that SDKs accept. What passes is
 //!    [`guard::Cleared`], and nothing else can be sent by [`upstream`].
-//! 6. [`openai::completion`] finds the texts of each choice in the answer, whole or streamed; the guard judges them as
-//!    answers to the question, and [`response`] writes only what was cleared.
+//! 6. [`openai::completion`] finds the texts of each choice in a whole answer; the guard judges them as answers to the
+//!    question, and [`response`] writes only what was cleared. A streamed answer is [relayed](relay) as it comes:
+//!    [`openai::chunk`] says what each of its events adds, and [`guard::stream`] holds them until they may leave.
 //! 7. [`audit`] makes one record of it, without text: headers, log line and [`metrics`].
 //!
 //! Those who already run a gateway ask for the verdict alone: [`plug`].
@@ -63,6 +64,8 @@ pub mod policy;
 pub mod plug;
 
 pub mod upstream;
+
+pub mod relay;
 
 pub mod response;
 

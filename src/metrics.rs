@@ -3,7 +3,8 @@
 use crate::guard::Verdict;
 use crate::upstream::Fault;
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder, core::Collector,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    core::Collector,
 };
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ pub struct Metrics {
     requests: IntCounterVec,
     scans: IntCounterVec,
     stages: HistogramVec,
+    held: Histogram,
+    windows: IntCounter,
     in_flight: IntGauge,
     queue: IntGauge,
     unavailable: IntCounterVec,
@@ -59,6 +62,7 @@ impl Metrics {
         };
         let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help)?);
         let stages = HistogramOpts::new("nonnocere_stage_duration_seconds", "Time spent in each stage of a request.");
+        let held = HistogramOpts::new("nonnocere_stream_held_seconds", "How long events of streams were held back.");
         let build =
             IntCounterVec::new(Opts::new("nonnocere_build_info", "Always 1; the version is a label."), &["version"])?;
         registered(&registry, build)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).inc();
@@ -74,6 +78,11 @@ impl Metrics {
                 &["direction", "scan"],
             )?,
             stages: registered(&registry, HistogramVec::new(stages.buckets(BUCKETS.to_vec()), &["stage"])?)?,
+            held: registered(&registry, Histogram::with_opts(held.buckets(BUCKETS.to_vec()))?)?,
+            windows: registered(
+                &registry,
+                IntCounter::new("nonnocere_stream_windows_total", "Texts of streamed answers that were judged.")?,
+            )?,
             in_flight: gauge("nonnocere_requests_in_flight", "Requests being answered.")?,
             queue: gauge("nonnocere_queue_jobs", "Jobs that wait for a classifier.")?,
             unavailable: counter(
@@ -115,6 +124,16 @@ impl Metrics {
     /// Records how long a stage took.
     pub fn took(&self, stage: Stage, duration: Duration) {
         self.stages.with_label_values(&[stage.id()]).observe(duration.as_secs_f64());
+    }
+
+    /// Records how long an event of a stream was held back.
+    pub fn held(&self, duration: Duration) {
+        self.held.observe(duration.as_secs_f64());
+    }
+
+    /// Counts the texts of a stream that were judged.
+    pub fn windows(&self, count: u64) {
+        self.windows.inc_by(count);
     }
 
     /// Counts an answer of the upstream that did not come.

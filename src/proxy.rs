@@ -1,24 +1,28 @@
 //! The life of a request, on a page.
 
 use crate::audit::Record;
-use crate::config::Limits;
+use crate::config::{Limits, Streaming};
 use crate::error::ProxyError;
-use crate::guard::{Guard, Outcome, annotate};
-use crate::metrics::{Metrics, Stage};
+use crate::guard::{Guard, Outcome, ahead, annotate};
+use crate::metrics::{InFlight, Metrics, Stage};
 use crate::openai::completion::Completion;
 use crate::openai::refusal::Manner;
 use crate::openai::request::{Asked, Request as Question};
 use crate::plug::{self, Plug, moderations::inline};
 use crate::policy::{Policy, reload::Live};
-use crate::receive::{head, is_event_stream, receive};
+use crate::receive::{head, receive};
+use crate::relay::{Reading, Relay};
 use crate::response::{self, Body};
-use crate::route::{Route, Rule, route};
-use crate::upstream::{Fault, Upstream};
+use crate::route::{Flow, Route, Rule, route};
+use crate::upstream::{Answer, Fault, Upstream};
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use std::future::pending;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What answering needs: everything lives as long as the process.
 pub struct Proxy {
@@ -33,56 +37,82 @@ pub struct Proxy {
     /// What a request may cost.
     pub limits: Limits,
     /// One permit for each request that may be in flight.
-    pub slots: Semaphore,
+    pub slots: Arc<Semaphore>,
     /// How a refused prompt is answered.
     pub manner: Manner,
+    /// How streamed answers are released.
+    pub streaming: Streaming,
     /// The operator's rules for paths.
     pub routes: Vec<Rule>,
 }
 
-/// One request on its way: what it is held against, and what is recorded of it.
-struct Exchange<'a> {
-    proxy: &'a Proxy,
-    policy: &'a Policy,
-    record: Record,
+/// One request on its way: what it is held against, what is recorded of it, and the place that it takes.
+pub struct Exchange {
+    pub(crate) proxy: Arc<Proxy>,
+    policy: Arc<Policy>,
+    pub(crate) record: Record,
+    slot: Option<OwnedSemaphorePermit>,
+    _in_flight: InFlight,
+}
+
+/// What becomes of a request.
+enum Answered {
+    /// Its answer is there.
+    Whole(Response<Body>),
+    /// Its answer is relayed as it comes, and may have to say what was found in it.
+    Flowing(Box<Reading>, bool),
 }
 
 /// Answers one request.
-pub async fn handle(proxy: &Proxy, request: Request<Incoming>) -> Response<Body> {
+pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>) -> Response<Body> {
     let policy = proxy.policy.snapshot();
     let record = Record::begin(policy.to_string(), proxy.guard.model().to_owned());
-    let mut exchange = Exchange { proxy, policy: &policy, record };
     let _in_flight = proxy.metrics.enter();
-    let mut response = match exchange.answer(request).await {
-        Ok(response) => response,
-        Err(error) => {
-            exchange.record.failed(&error, &proxy.metrics);
-            let response = response::error(&error);
-            proxy.metrics.rejected(response.status());
+    let mut exchange = Exchange { proxy: Arc::clone(proxy), policy, record, slot: None, _in_flight };
+    let answered = exchange.answer(request).await;
+    let answered = answered.unwrap_or_else(|error| {
+        exchange.record.failed(&error, &proxy.metrics);
+        let response = response::error(&error);
+        proxy.metrics.rejected(response.status());
+        Answered::Whole(response)
+    });
+    let headers = exchange.record.headers();
+    let mut response = match answered {
+        Answered::Whole(response) => {
+            exchange.record.answered(response.status());
             response
         }
+        // What flows takes the exchange along, and ends it.
+        Answered::Flowing(reading, moderation) => {
+            let head = reading.head().clone();
+            exchange.record.answered(head.status);
+            let relay = Relay::new(exchange, *reading, moderation);
+            response::flowing(&head, Body::flowing(|out| relay.run(out)))
+        }
     };
-    response.headers_mut().extend(exchange.record.headers());
-    exchange.record.log(response.status());
+    response.headers_mut().extend(headers);
     response
 }
 
-impl Exchange<'_> {
-    async fn answer(&mut self, request: Request<Incoming>) -> Result<Response<Body>, ProxyError> {
+impl Exchange {
+    async fn answer(&mut self, request: Request<Incoming>) -> Result<Answered, ProxyError> {
         // 1 Route.
-        let Proxy { upstream, limits, metrics, guard, .. } = self.proxy;
-        let _slot = self.proxy.slots.try_acquire().map_err(|_| ProxyError::Overloaded)?;
+        let proxy = Arc::clone(&self.proxy);
+        let Proxy { upstream, limits, metrics, guard, streaming, .. } = &*proxy;
+        let slot = Arc::clone(&proxy.slots).try_acquire_owned();
+        self.slot = Some(slot.map_err(|_| ProxyError::Overloaded)?);
         let head = head(&request);
-        let surface = match route(&self.proxy.routes, request.method(), request.uri().path())? {
-            Route::Guarded(surface) => surface,
-            Route::Kept(surface) => {
+        let (surface, flow) = match route(&proxy.routes, streaming.flow, request.method(), request.uri().path())? {
+            Route::Guarded(surface, flow) => (surface, flow),
+            Route::Kept(surface, flow) => {
                 let answer = upstream.pass(head, Bytes::new()).await?;
-                return self.complete(&Asked::nothing(surface), answer).await;
+                return self.complete(Asked::nothing(surface), flow, answer).await;
             }
             Route::Verdict(plug) => return self.verdict(plug, request).await,
             Route::Pass => {
                 let body = receive(request, limits).await?;
-                return Ok(response::unjudged(upstream.pass(head, body).await?));
+                let answer = upstream.pass(head, body).await?;
+                return Ok(Answered::Whole(response::unjudged(answer.whole().await?)));
             }
         };
 
@@ -90,9 +120,21 @@ impl Exchange<'_> {
         let question = Question::parse(surface, receive(request, limits).await?, limits.depth)?;
         let asked = question.asked().clone();
 
-        // 3 Judge the prompt.
-        let start = Instant::now();
-        let decision = guard.inspect_request(self.policy, question).await?;
+        // 3 Judge the prompt; where the operator says so, the LLM begins meanwhile.
+        let (start, policy) = (Instant::now(), Arc::clone(&self.policy));
+        let begun = flow.speculative.then(|| ahead(&question));
+        let mut asking = pin!(async {
+            match begun {
+                Some(request) => upstream.ahead(&head, request).await,
+                None => pending().await,
+            }
+        });
+        let mut judging = pin!(guard.inspect_request(&policy, question));
+        let (decision, early) = tokio::select! {
+            biased;
+            decision = &mut judging => (decision?, None),
+            answer = &mut asking => (judging.await?, Some(answer)),
+        };
         self.record.took(Stage::Prompt, start, metrics);
         self.record.decided(&decision.verdict, metrics);
 
@@ -100,32 +142,42 @@ impl Exchange<'_> {
         let cleared = match decision.outcome {
             Outcome::Pass(cleared) => cleared,
             Outcome::Instead(substitute) => {
-                return Ok(response::instead(self.proxy.manner, &asked, &self.record, &substitute));
+                let instead = response::instead(proxy.manner, &asked, &self.record, &substitute);
+                return Ok(Answered::Whole(instead));
             }
         };
 
         // 5 Ask the LLM.
         let start = Instant::now();
-        let answer = upstream.send(&head, cleared).await;
+        let answer = match early {
+            Some(answer) => answer,
+            None if flow.speculative => asking.await,
+            None => upstream.send(&head, cleared).await,
+        };
         self.record.took(Stage::Upstream, start, metrics);
 
         // 6 Judge the completion: only what was cleared can be written.
-        self.complete(&asked, answer?).await
+        self.complete(asked, flow, answer?).await
     }
 
     /// What the upstream answers, as far as it is cleared.
-    async fn complete(&mut self, asked: &Asked, answer: Response<Bytes>) -> Result<Response<Body>, ProxyError> {
-        let Proxy { limits, metrics, guard, .. } = self.proxy;
+    async fn complete(&mut self, asked: Asked, flow: Flow, answer: Answer) -> Result<Answered, ProxyError> {
+        let Proxy { limits, metrics, guard, streaming, .. } = &*self.proxy;
+        if answer.is_stream() {
+            let moderation = asked.moderation;
+            let stream = guard.stream(Arc::clone(&self.policy), asked, flow.mode);
+            let reading = Reading::begin(answer, stream, limits.depth, streaming.keep_alive).await?;
+            return Ok(Answered::Flowing(Box::new(reading), moderation));
+        }
+        let (parts, bytes) = answer.whole().await?.into_parts();
         let start = Instant::now();
-        let (parts, bytes) = answer.into_parts();
-        let streamed = is_event_stream(&parts.headers);
         let is_error = !parts.status.is_success();
-        let completion = match Completion::parse(asked.surface, bytes.clone(), streamed, limits.depth) {
+        let completion = match Completion::parse(asked.surface, bytes.clone(), limits.depth) {
             // An error page is the server's, and keeps its status and body.
-            Err(_) if is_error => return Ok(response::unjudged(Response::from_parts(parts, bytes))),
+            Err(_) if is_error => return Ok(Answered::Whole(response::unjudged(Response::from_parts(parts, bytes)))),
             completion => completion.map_err(Fault::Invalid)?,
         };
-        let decision = guard.inspect_completion(self.policy, asked, completion).await?;
+        let decision = guard.inspect_completion(&self.policy, &asked, completion).await?;
         self.record.took(Stage::Completion, start, metrics);
         self.record.decided(&decision.verdict, metrics);
         // Some servers put what the LLM wrote into an error.
@@ -133,21 +185,21 @@ impl Exchange<'_> {
             return Err(Fault::Invalid("its error says what must not be said").into());
         }
         let cleared = match asked.moderation {
-            true => annotate(decision.outcome, streamed, &inline(self.record.verdicts())),
+            true => annotate(decision.outcome, &inline(self.record.verdicts())),
             false => decision.outcome,
         };
-        Ok(response::cleared(parts.status, &parts.headers, cleared))
+        Ok(Answered::Whole(response::cleared(parts.status, &parts.headers, cleared)))
     }
 
     /// A verdict, for someone who asks for nothing else.
-    async fn verdict(&mut self, plug: Plug, request: Request<Incoming>) -> Result<Response<Body>, ProxyError> {
-        let Proxy { limits, metrics, guard, .. } = self.proxy;
+    async fn verdict(&mut self, plug: Plug, request: Request<Incoming>) -> Result<Answered, ProxyError> {
+        let Proxy { limits, metrics, guard, .. } = &*self.proxy;
         let headers = request.headers().clone();
         let body = receive(request, limits).await?;
         let start = Instant::now();
-        let report = plug::answer(plug, (guard, self.policy), (&headers, &body), limits.depth).await?;
+        let report = plug::answer(plug, (guard, &self.policy), (&headers, &body), limits.depth).await?;
         self.record.took(Stage::Prompt, start, metrics);
         report.verdicts.iter().for_each(|verdict| self.record.decided(verdict, metrics));
-        Ok(response::json(&report.body))
+        Ok(Answered::Whole(response::json(&report.body)))
     }
 }

@@ -5,7 +5,7 @@ use crate::decompress::{Fault, decompress};
 use crate::error::ProxyError;
 use crate::upstream::Head;
 use bytes::Bytes;
-use http::{HeaderMap, Request, header};
+use http::Request;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 
@@ -42,11 +42,4 @@ pub fn head<B>(request: &Request<B>) -> Head {
         path: path.strip_prefix("/v1").filter(|rest| rest.starts_with(['/', '?'])).unwrap_or(path).to_owned(),
         headers: request.headers().clone(),
     }
-}
-
-/// Whether a body with these headers is a stream of events.
-#[must_use]
-pub fn is_event_stream(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
 }

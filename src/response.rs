@@ -6,31 +6,80 @@ use crate::guard::{Cleared, Substitute, clear_without_completion};
 use crate::openai::moderation::annotated;
 use crate::openai::refusal::{self, FinishReason, Manner, Style};
 use crate::openai::request::Asked;
+use crate::openai::sse;
 use crate::plug::moderations::inline;
 use crate::upstream::end_to_end;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
+use http::response::Parts;
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::convert::Infallible;
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use tokio::sync::mpsc;
 
 /// The body of an answer.
-#[derive(Debug, Default)]
-pub struct Body(Full<Bytes>);
+pub struct Body(Flow);
+
+enum Flow {
+    /// All of it is there.
+    Whole(Full<Bytes>),
+    /// It comes piece by piece, from a task that runs for as long as somebody reads.
+    Flowing(Option<Task>, mpsc::Receiver<Bytes>),
+}
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Pieces that may wait to be read.
+const PIECES: usize = 16;
 
 impl Body {
     /// What the guard has let pass.
     #[must_use]
     pub fn cleared(bytes: Cleared<Bytes>) -> Self {
-        Self(Full::new(bytes.into_inner()))
+        Self::own(bytes.into_inner())
+    }
+
+    /// What `write` writes.
+    pub(crate) fn flowing<F: Future<Output = ()> + Send + 'static>(write: impl FnOnce(Writer) -> F) -> Self {
+        let (writer, reader) = mpsc::channel(PIECES);
+        Self(Flow::Flowing(Some(Box::pin(write(Writer(writer)))), reader))
     }
 
     /// Words of our own: a refusal, an error, a metric.
     fn own(bytes: impl Into<Bytes>) -> Self {
-        Self(Full::new(bytes.into()))
+        Self(Flow::Whole(Full::new(bytes.into())))
+    }
+}
+
+/// Writes a flowing body: what the guard has let pass, and words of our own.
+pub(crate) struct Writer(mpsc::Sender<Bytes>);
+
+/// The client has left.
+pub(crate) struct Gone;
+
+impl Writer {
+    /// What the guard has let pass.
+    pub(crate) async fn cleared(&self, bytes: Cleared<Bytes>) -> Result<(), Gone> {
+        self.0.send(bytes.into_inner()).await.map_err(|_| Gone)
+    }
+
+    /// Nothing, so that nobody takes the connection for idle.
+    pub(crate) async fn keep_alive(&self) -> Result<(), Gone> {
+        self.0.send(Bytes::from_static(b": keep-alive\n\n")).await.map_err(|_| Gone)
+    }
+
+    /// An error in the middle of a stream, in OpenAI's envelope: what SDKs raise.
+    pub(crate) async fn error(&self, error: &ProxyError) -> Result<(), Gone> {
+        self.0.send(Bytes::from(sse::event(&error.answer().body.to_string()))).await.map_err(|_| Gone)
+    }
+
+    /// Returns when the client has left.
+    pub(crate) async fn closed(&self) {
+        self.0.closed().await;
     }
 }
 
@@ -39,16 +88,37 @@ impl HttpBody for Body {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
+        match &mut self.0 {
+            Flow::Whole(body) => Pin::new(body).poll_frame(cx),
+            Flow::Flowing(task, pieces) => {
+                if let Poll::Ready(piece) = pieces.poll_recv(cx) {
+                    return Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))));
+                }
+                if task.as_mut().is_some_and(|task| task.as_mut().poll(cx).is_ready()) {
+                    *task = None;
+                }
+                pieces.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        matches!(&self.0, Flow::Whole(body) if body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        match &self.0 {
+            Flow::Whole(body) => body.size_hint(),
+            Flow::Flowing(..) => SizeHint::default(),
+        }
     }
+}
+
+/// The upstream's status and headers over a body that flows.
+pub(crate) fn flowing(upstream: &Parts, body: Body) -> Response<Body> {
+    let mut response = cleared(upstream.status, &upstream.headers, clear_without_completion(Bytes::new()));
+    *response.body_mut() = body;
+    response
 }
 
 /// The upstream's status and headers over a cleared body.

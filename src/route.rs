@@ -1,6 +1,7 @@
 //! Which way a request goes, by its method and path. What nobody named is denied: an unguarded path is a hole.
 
 use crate::error::ProxyError;
+use crate::guard::stream::Mode;
 use crate::openai::request::Surface;
 use crate::plug::Plug;
 use http::Method;
@@ -9,13 +10,22 @@ use http::Method;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// To the LLM, by one of its surfaces.
-    Guarded(Surface),
+    Guarded(Surface, Flow),
     /// To an answer that the upstream has kept; it is judged when it is fetched.
-    Kept(Surface),
+    Kept(Surface, Flow),
     /// To us alone, for a verdict.
     Verdict(Plug),
     /// To the upstream as it is, because no LLM reads it or because the operator says so.
     Pass,
+}
+
+/// How an answer flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// When a streamed one is released.
+    pub mode: Mode,
+    /// Whether the upstream is asked before the prompt is cleared.
+    pub speculative: bool,
 }
 
 /// A rule of the operator for a path, before the built-in ones.
@@ -31,7 +41,7 @@ pub struct Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Judge it as a request of this surface.
-    Guard(Surface),
+    Guard(Surface, Flow),
     /// Hand it on as it is, with any method.
     Pass,
     /// Do not serve it.
@@ -47,30 +57,31 @@ impl Rule {
     }
 }
 
-/// The route of a request; the first of `rules` that covers the path decides, then what is built in.
+/// The route of a request; the first of `rules` that covers the path decides, then what is built in, which flows as
+/// `flow` says.
 ///
 /// # Errors
 /// When the path is denied, or has no such method.
-pub fn route(rules: &[Rule], method: &Method, path: &str) -> Result<Route, ProxyError> {
+pub fn route(rules: &[Rule], flow: Flow, method: &Method, path: &str) -> Result<Route, ProxyError> {
     if !is_plain(path) {
         return Err(ProxyError::UnguardedEndpoint);
     }
     if let Some(rule) = rules.iter().find(|rule| rule.covers(path)) {
         return match rule.action {
-            Action::Guard(surface) => with_method(method, &Method::POST, Route::Guarded(surface)),
+            Action::Guard(surface, flow) => with_method(method, &Method::POST, Route::Guarded(surface, flow)),
             Action::Pass => Ok(Route::Pass),
             Action::Deny => Err(ProxyError::UnguardedEndpoint),
         };
     }
     let below = |start: &str| path.strip_prefix(start).is_some_and(|id| !id.contains('/'));
     match path {
-        "/v1/chat/completions" => with_method(method, &Method::POST, Route::Guarded(Surface::Chat)),
-        "/v1/completions" => with_method(method, &Method::POST, Route::Guarded(Surface::Completions)),
-        "/v1/responses" => with_method(method, &Method::POST, Route::Guarded(Surface::Responses)),
-        "/v1/embeddings" => with_method(method, &Method::POST, Route::Guarded(Surface::Embeddings)),
+        "/v1/chat/completions" => with_method(method, &Method::POST, Route::Guarded(Surface::Chat, flow)),
+        "/v1/completions" => with_method(method, &Method::POST, Route::Guarded(Surface::Completions, flow)),
+        "/v1/responses" => with_method(method, &Method::POST, Route::Guarded(Surface::Responses, flow)),
+        "/v1/embeddings" => with_method(method, &Method::POST, Route::Guarded(Surface::Embeddings, flow)),
         "/v1/models" => with_method(method, &Method::GET, Route::Pass),
         path if path.starts_with("/v1/models/") => with_method(method, &Method::GET, Route::Pass),
-        _ if below("/v1/responses/") => with_method(method, &Method::GET, Route::Kept(Surface::Responses)),
+        _ if below("/v1/responses/") => with_method(method, &Method::GET, Route::Kept(Surface::Responses, flow)),
         path => match Plug::at(path) {
             Some(plug) => with_method(method, &Method::POST, Route::Verdict(plug)),
             None => Err(ProxyError::UnguardedEndpoint),
@@ -96,8 +107,10 @@ fn is_plain(path: &str) -> bool {
 mod tests {
     use super::*;
 
+    const FLOW: Flow = Flow { mode: Mode::Window, speculative: false };
+
     fn found(rules: &[Rule], method: Method, path: &str) -> Option<Route> {
-        route(rules, &method, path).ok()
+        route(rules, FLOW, &method, path).ok()
     }
 
     #[test]
@@ -108,8 +121,8 @@ mod tests {
             assert_eq!(found(&[], Method::GET, path), None, "{path}");
             assert_eq!(found(&[], Method::POST, path), None, "{path}");
         }
-        assert!(matches!(route(&[], &Method::GET, "/v1/embeddings"), Err(ProxyError::Method)));
-        assert_eq!(found(&[], Method::GET, "/v1/responses/r-1"), Some(Route::Kept(Surface::Responses)));
+        assert!(matches!(route(&[], FLOW, &Method::GET, "/v1/embeddings"), Err(ProxyError::Method)));
+        assert_eq!(found(&[], Method::GET, "/v1/responses/r-1"), Some(Route::Kept(Surface::Responses, FLOW)));
         assert_eq!(found(&[], Method::POST, "/v1/moderations"), Some(Route::Verdict(Plug::Moderations)));
         assert_eq!(found(&[], Method::GET, "/v1/models/org/model:7b"), Some(Route::Pass));
     }
@@ -120,15 +133,15 @@ mod tests {
         let rules = [
             rule("/v1/files/private", Action::Deny),
             rule("/v1/files*", Action::Pass),
-            rule("/openai/chat", Action::Guard(Surface::Chat)),
+            rule("/openai/chat", Action::Guard(Surface::Chat, FLOW)),
             rule("/v1/embeddings", Action::Deny),
         ];
         assert_eq!(found(&rules, Method::DELETE, "/v1/files/a/content"), Some(Route::Pass));
         assert_eq!(found(&rules, Method::GET, "/v1/files/private"), None);
-        assert_eq!(found(&rules, Method::POST, "/openai/chat"), Some(Route::Guarded(Surface::Chat)));
+        assert_eq!(found(&rules, Method::POST, "/openai/chat"), Some(Route::Guarded(Surface::Chat, FLOW)));
         assert_eq!(found(&rules, Method::GET, "/openai/chat"), None);
         assert_eq!(found(&rules, Method::POST, "/v1/embeddings"), None);
-        assert_eq!(found(&rules, Method::POST, "/v1/completions"), Some(Route::Guarded(Surface::Completions)));
+        assert_eq!(found(&rules, Method::POST, "/v1/completions"), Some(Route::Guarded(Surface::Completions, FLOW)));
     }
 
     #[test]

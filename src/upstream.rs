@@ -3,15 +3,18 @@
 use crate::decompress::{self, decompress};
 use crate::guard::Cleared;
 use crate::openai::request::Request as Judged;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::response::Parts;
 use http::{Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Where the LLM is, and how long it may take.
 #[derive(Clone, Debug)]
@@ -96,46 +99,43 @@ impl Upstream {
         Ok(Self { client, settings })
     }
 
-    /// Sends a request that was cleared, byte for byte.
+    /// Sends a request that was cleared, byte for byte; gives the answer as soon as it begins.
     ///
     /// # Errors
-    /// [`Fault`] when there is no whole answer.
-    pub async fn send(&self, head: &Head, request: Cleared<Judged>) -> Result<Response<Bytes>, Fault> {
+    /// [`Fault`] when there is no answer.
+    pub async fn send(&self, head: &Head, request: Cleared<Judged>) -> Result<Answer, Fault> {
         self.call(Method::POST, head, request.get().bytes().clone()).await
+    }
+
+    /// The same for a request that is still being judged, where the operator lets the LLM begin meanwhile.
+    ///
+    /// # Errors
+    /// [`Fault`] when there is no answer.
+    pub async fn ahead(&self, head: &Head, request: Cleared<Bytes>) -> Result<Answer, Fault> {
+        self.call(Method::POST, head, request.into_inner()).await
     }
 
     /// Hands on what no LLM reads: a list of models, an answer that was kept, a path that the operator lets pass.
     ///
     /// # Errors
-    /// [`Fault`] when there is no whole answer.
-    pub async fn pass(&self, head: Head, body: Bytes) -> Result<Response<Bytes>, Fault> {
+    /// [`Fault`] when there is no answer.
+    pub async fn pass(&self, head: Head, body: Bytes) -> Result<Answer, Fault> {
         self.call(head.method.clone(), &head, body).await
     }
 
-    async fn call(&self, method: Method, head: &Head, body: Bytes) -> Result<Response<Bytes>, Fault> {
+    async fn call(&self, method: Method, head: &Head, body: Bytes) -> Result<Answer, Fault> {
+        let until = Instant::now() + self.settings.timeout;
         let request = self.request(method, head, body)?;
-        let exchange = async {
-            let answer = self.client.request(request).await.map_err(|e| {
-                tracing::warn!(error = %e, connect = e.is_connect(), "the upstream did not answer");
-                Fault::Unreachable
-            })?;
-            let (mut parts, body) = answer.into_parts();
-            let body = Limited::new(body, self.settings.max_response_bytes).collect().await;
-            let body = body.map_err(|e| match e.is::<http_body_util::LengthLimitError>() {
-                true => Fault::Invalid(TOO_LARGE),
-                false => Fault::Unreachable,
-            })?;
-            usable(&parts)?;
-            let body = decompress(&parts.headers, body.to_bytes(), self.settings.max_response_bytes).await;
-            let body = body.map_err(|fault| match fault {
-                decompress::Fault::Unknown => Fault::Invalid("it is compressed in a way that cannot be read"),
-                decompress::Fault::Broken => Fault::Invalid("it is not compressed as it says"),
-                decompress::Fault::TooLarge => Fault::Invalid(TOO_LARGE),
-            })?;
-            parts.headers.remove(header::CONTENT_ENCODING);
-            Ok(Response::from_parts(parts, body))
-        };
-        tokio::time::timeout(self.settings.timeout, exchange).await.unwrap_or(Err(Fault::Timeout))
+        let answer = tokio::time::timeout_at(until, self.client.request(request)).await;
+        let answer = answer.map_err(|_| Fault::Timeout)?.map_err(|e| {
+            tracing::warn!(error = %e, connect = e.is_connect(), "the upstream did not answer");
+            Fault::Unreachable
+        })?;
+        let (parts, body) = answer.into_parts();
+        usable(&parts)?;
+        let answer = Answer { parts, body: Source::Flowing(body), until, bytes_left: self.settings.max_response_bytes };
+        // What is compressed must be there before it can be read.
+        if answer.parts.headers.contains_key(header::CONTENT_ENCODING) { answer.decoded().await } else { Ok(answer) }
     }
 
     fn request(&self, method: Method, head: &Head, body: Bytes) -> Result<Request<Full<Bytes>>, Fault> {
@@ -157,6 +157,85 @@ impl Upstream {
     }
 }
 
+/// An answer that has begun: its head, and a body that is still to come.
+pub struct Answer {
+    parts: Parts,
+    body: Source,
+    until: Instant,
+    bytes_left: usize,
+}
+
+/// Where a body comes from.
+enum Source {
+    /// From the wire.
+    Flowing(Incoming),
+    /// It is there.
+    Whole(Option<Bytes>),
+}
+
+impl Answer {
+    /// Status and headers.
+    #[must_use]
+    pub const fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Whether this is a stream of events.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.parts.status.is_success() && is_event_stream(&self.parts.headers)
+    }
+
+    /// The whole answer.
+    ///
+    /// # Errors
+    /// [`Fault`] when it does not come whole.
+    pub async fn whole(mut self) -> Result<Response<Bytes>, Fault> {
+        let mut body = BytesMut::new();
+        while let Some(bytes) = self.next().await? {
+            body.extend_from_slice(&bytes);
+        }
+        Ok(Response::from_parts(self.parts, body.freeze()))
+    }
+
+    /// The next bytes of the body; `None` at its end. Nothing is lost when this is dropped before it is done.
+    ///
+    /// # Errors
+    /// [`Fault`] when the body breaks off, or is too long or too slow.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        let body = match &mut self.body {
+            Source::Flowing(body) => body,
+            Source::Whole(bytes) => return Ok(bytes.take()),
+        };
+        loop {
+            let frame = tokio::time::timeout_at(self.until, body.frame()).await.map_err(|_| Fault::Timeout)?;
+            let Some(frame) = frame else { return Ok(None) };
+            let Ok(bytes) = frame.map_err(|_| Fault::Unreachable)?.into_data() else { continue };
+            self.bytes_left = self.bytes_left.checked_sub(bytes.len()).ok_or(Fault::Invalid(TOO_LARGE))?;
+            return Ok(Some(bytes));
+        }
+    }
+
+    /// The answer, read whole and decoded.
+    async fn decoded(self) -> Result<Self, Fault> {
+        let (until, limit) = (self.until, self.bytes_left);
+        let (mut parts, body) = self.whole().await?.into_parts();
+        let body = decompress(&parts.headers, body, limit).await.map_err(|fault| match fault {
+            decompress::Fault::Unknown => Fault::Invalid("it is compressed in a way that cannot be read"),
+            decompress::Fault::Broken => Fault::Invalid("it is not compressed as it says"),
+            decompress::Fault::TooLarge => Fault::Invalid(TOO_LARGE),
+        })?;
+        parts.headers.remove(header::CONTENT_ENCODING);
+        Ok(Self { parts, body: Source::Whole(Some(body)), until, bytes_left: limit })
+    }
+}
+
+/// Whether a body with these headers is a stream of events.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
 /// The URI of a path below a base URL. It is made of parts, so that no path can reach another host.
 fn below(base: &Uri, path: &str) -> Option<Uri> {
     let path = format!("{}{path}", base.path().trim_end_matches('/'));
@@ -166,7 +245,7 @@ fn below(base: &Uri, path: &str) -> Option<Uri> {
 }
 
 /// An answer that the guard can read and a client can use.
-fn usable(parts: &http::response::Parts) -> Result<(), Fault> {
+fn usable(parts: &Parts) -> Result<(), Fault> {
     if parts.status.is_redirection() || parts.status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Fault::Invalid("the upstream redirects; name its final address in upstream.url"));
     }

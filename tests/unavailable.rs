@@ -56,9 +56,14 @@ async fn a_completion_that_cannot_be_judged_is_withheld() {
     let upstream = ScriptedUpstream::saying("Fine.").await;
     let open_for_prompts = EMBEDDED.replace("prompt = \"block\"", "prompt = \"allow\"");
     let proxy = proxy(&upstream, Arc::new(Failing), &open_for_prompts).await;
-    let got = proxy.chat(&ask("hello", &json!({"stream": true}))).await;
+    let got = proxy.chat(&ask("hello", &json!({}))).await;
     assert_eq!((got.status.as_u16(), got.error_code().as_str()), (503, "guardrail_unavailable"));
-    assert_eq!(upstream.asked().len(), 1);
+    // A stream has begun by then: the error is its last event.
+    let got = proxy.chat(&ask("hello", &json!({"stream": true}))).await;
+    let events = nonnocere::openai::sse::events(&got.body).unwrap();
+    assert!(events.last().unwrap().contains("\"guardrail_unavailable\""), "{events:?}");
+    assert!(!String::from_utf8_lossy(&got.body).contains("Fine."));
+    assert_eq!(upstream.asked().len(), 2);
     let counted = "nonnocere_guard_unavailable_total{direction=\"completion\",mode=\"closed\"}";
-    assert!((proxy.metric(counted).await - 1.0).abs() < 0.1);
+    assert!((proxy.metric(counted).await - 2.0).abs() < 0.1);
 }

@@ -5,8 +5,9 @@ mod common;
 use common::{Failing, Options, RunningProxy, ScriptedUpstream, answer, ask};
 use http::{Method, Request};
 use http_body_util::Full;
+use nonnocere::guard::stream::Mode;
 use nonnocere::openai::request::Surface;
-use nonnocere::route::{Action, Rule};
+use nonnocere::route::{Action, Flow, Rule};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -195,7 +196,7 @@ async fn route_rules_guard_pass_and_deny() {
     let upstream = ScriptedUpstream::saying("Fine.").await;
     let rule = |path: &str, action| Rule { path: path.to_owned(), action };
     let routes = vec![
-        rule("/clinic/chat", Action::Guard(Surface::Chat)),
+        rule("/clinic/chat", Action::Guard(Surface::Chat, Flow { mode: Mode::Window, speculative: false })),
         rule("/v1/files*", Action::Pass),
         rule("/v1/embeddings", Action::Deny),
     ];

@@ -78,7 +78,7 @@ async fn verdict(guard: &Guard, policy: &Policy, line: &Value) -> Result<Verdict
         None | Some(Value::Null) => Ok(guard.inspect_request(policy, request).await.map_err(unavailable)?.verdict),
         Some(Value::String(text)) => {
             let body = json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]});
-            let completion = Completion::parse(Surface::Chat, Bytes::from(body.to_string()), false, DEPTH)?;
+            let completion = Completion::parse(Surface::Chat, Bytes::from(body.to_string()), DEPTH)?;
             Ok(guard.inspect_completion(policy, request.asked(), completion).await.map_err(unavailable)?.verdict)
         }
         Some(_) => Err("completion: expected a string".to_owned()),

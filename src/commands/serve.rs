@@ -39,8 +39,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         guard: Guard::new(pool, config.manner.finish),
         upstream: upstream(&config, url)?,
         metrics: Metrics::new()?,
-        slots: Semaphore::new(config.limits.in_flight),
+        slots: Arc::new(Semaphore::new(config.limits.in_flight)),
         manner: config.manner,
+        streaming: config.streaming,
         routes: config.routes.clone(),
         limits: config.limits.clone(),
     });

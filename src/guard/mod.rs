@@ -3,6 +3,8 @@
 mod cleared;
 mod conversation;
 mod memory;
+mod sentence;
+pub mod stream;
 mod verdict;
 
 pub use cleared::Cleared;
@@ -22,6 +24,8 @@ use bytes::Bytes;
 use conversation::{Exhibit, Standing};
 use memory::Refused;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use stream::Stream;
 
 /// From here on a completion counts as declining.
 const DECLINED: f32 = 0.5;
@@ -181,6 +185,20 @@ impl Guard {
         Ok(Decision { outcome: Cleared::new(bytes), verdict })
     }
 
+    /// A streamed answer to what was `asked`, of which nothing has come yet.
+    #[must_use]
+    pub fn stream(&self, policy: Arc<Policy>, asked: Asked, mode: stream::Mode) -> Stream {
+        Stream::new(policy, asked, mode, self.finish)
+    }
+
+    /// Judges what is [due](Stream::due) of a stream.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the model cannot judge.
+    pub async fn judge_due(&self, due: Vec<Input>) -> Result<Vec<Judged>, Unavailable> {
+        self.pool.judge(due).await
+    }
+
     /// Judges each of `inputs` by itself, for someone who asks for the verdicts and nothing else; with each comes whether
     /// it also holds what cannot be judged.
     ///
@@ -234,11 +252,18 @@ pub const fn clear_without_completion(bytes: Bytes) -> Cleared<Bytes> {
     Cleared::new(bytes)
 }
 
+/// The bytes of a request that is still being judged, for a route on which the operator lets the LLM begin meanwhile. What
+/// it answers must not be read before the verdict.
+#[must_use]
+pub fn ahead(request: &Request) -> Cleared<Bytes> {
+    Cleared::new(request.bytes().clone())
+}
+
 /// A cleared answer that also says what was found, in words of our own.
 #[must_use]
-pub fn annotate(answer: Cleared<Bytes>, streamed: bool, moderation: &serde_json::Value) -> Cleared<Bytes> {
+pub fn annotate(answer: Cleared<Bytes>, moderation: &serde_json::Value) -> Cleared<Bytes> {
     match std::str::from_utf8(answer.get()) {
-        Ok(text) => Cleared::new(Bytes::from(moderation::annotated(text, streamed, moderation))),
+        Ok(text) => Cleared::new(Bytes::from(moderation::annotated(text, false, moderation))),
         Err(_) => answer,
     }
 }

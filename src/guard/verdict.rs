@@ -4,8 +4,8 @@ use crate::classify::Scores;
 use crate::policy::taxonomy::{Principle, ViolationType};
 use crate::policy::{Action, Direction};
 
-/// How much of a message was judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much of a message was judged; more of it is less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scan {
     /// All of it.
     Full,
@@ -53,6 +53,11 @@ impl Verdict {
         if stronger {
             (self.action, self.scores) = (action, scores);
         }
+    }
+
+    /// Notes how much of one more text was judged.
+    pub(super) fn saw(&mut self, scan: Scan) {
+        self.scan = self.scan.max(scan);
     }
 
     /// The violated type, for a message that was flagged or refused by what the model says of it.

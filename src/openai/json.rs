@@ -51,6 +51,39 @@ pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, Fault> {
     parsed.map_err(|error| Fault { kind: kind.get(), line: error.line(), column: error.column() })
 }
 
+/// The same, where a surrogate without its other half is U+FFFD: some servers cut an emoji over two fragments.
+///
+/// # Errors
+/// A [`Fault`] with its position.
+pub fn parse_mended(text: &str, max_depth: usize) -> Result<Value, Fault> {
+    parse(text.as_bytes(), max_depth).or_else(|_| parse(mended(text).as_bytes(), max_depth))
+}
+
+fn mended(json: &str) -> String {
+    let mut mended = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some((before, after)) = rest.split_once('\\') {
+        mended.push_str(before);
+        rest = after;
+        let unit = |text: &str| u16::from_str_radix(text.strip_prefix('u')?.get(..4)?, 16).ok();
+        let low = |text: &str| text.get(5..).and_then(|text| unit(text.strip_prefix('\\')?));
+        let taken = match (unit(rest), low(rest)) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 11,
+            (Some(0xD800..=0xDFFF), _) => {
+                mended.push_str("\\ufffd");
+                rest = rest.get(5..).unwrap_or_default();
+                continue;
+            }
+            _ => rest.chars().next().map_or(0, char::len_utf8),
+        };
+        let (escape, after) = rest.split_at_checked(taken).unwrap_or((rest, ""));
+        mended.push('\\');
+        mended.push_str(escape);
+        rest = after;
+    }
+    mended + rest
+}
+
 #[derive(Clone, Copy)]
 struct Node<'a> {
     depth_left: usize,
@@ -166,6 +199,15 @@ mod tests {
     fn valid_json_is_read_as_serde_json_reads_it() {
         let text = r#"{"b": [1, -2, 1.5, 18446744073709551615, true, null, "é\n"], "a": {"c": {}}}"#;
         assert_eq!(parse(text.as_bytes(), 3).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+    }
+
+    #[test]
+    fn half_an_emoji_is_read_where_that_is_asked_for() {
+        let text = |json: &str| parse_mended(json, 3).unwrap().as_str().unwrap().to_owned();
+        assert_eq!(text(r#""a \ud83d""#), "a \u{fffd}");
+        assert_eq!(text(r#""\ude00 c\\ud83d \ud83d\ude00""#), "\u{fffd} c\\ud83d \u{1f600}");
+        assert_eq!(mended(r#"{"a": "\n\u00e9\\"}"#), r#"{"a": "\n\u00e9\\"}"#);
+        assert_eq!(mended(r"\ud83"), r"\ud83");
     }
 
     #[test]

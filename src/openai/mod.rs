@@ -3,13 +3,16 @@
 //! A message keeps its bytes; the texts are derived from them, so that what is allowed passes unchanged.
 
 mod chat;
+pub mod chunk;
 pub mod completion;
 mod completions;
+pub mod cut;
 mod data;
 mod embeddings;
 pub mod error;
 pub mod json;
 pub mod moderation;
+pub mod progress;
 pub mod refusal;
 pub mod request;
 mod responses;

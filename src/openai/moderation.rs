@@ -18,6 +18,14 @@ fn with_member(answer: &str, moderation: &Value) -> Option<String> {
     (!document.contains_key("moderation")).then(|| format!("{start}{comma}\"moderation\":{moderation}{end}"))
 }
 
+/// A chunk without choices, of a stream whose chunks say `shared`.
+pub(super) fn chunk(shared: &Map<String, Value>, moderation: &Value) -> String {
+    let names = ["id", "object", "created", "model"].into_iter();
+    let named = names.filter_map(|key| Some((key.to_owned(), shared.get(key)?.clone())));
+    let own = [("choices".to_owned(), json!([])), ("moderation".to_owned(), moderation.clone())];
+    sse::event(&Value::Object(named.chain(own).collect()).to_string())
+}
+
 fn with_chunk(answer: &str, moderation: &Value) -> Option<String> {
     let events = sse::events(answer.as_bytes()).ok()?;
     let chunks: Vec<Value> = events.iter().filter_map(|data| json::parse(data.as_bytes(), 64).ok()).collect();
@@ -26,11 +34,7 @@ fn with_chunk(answer: &str, moderation: &Value) -> Option<String> {
     }
     // Events of the responses API have types of their own, among which there is none for this.
     let first = chunks.first()?.as_object().filter(|first| first.contains_key("choices"))?;
-    let shared =
-        ["id", "object", "created", "model"].into_iter().filter_map(|key| Some((key, first.get(key)?.clone())));
-    let mut chunk: Map<String, Value> = shared.map(|(key, value)| (key.to_owned(), value)).collect();
-    chunk.extend([("choices".to_owned(), json!([])), ("moderation".to_owned(), moderation.clone())]);
-    let event = sse::event(&Value::Object(chunk).to_string());
+    let event = chunk(first, moderation);
     let (start, end) = answer.split_at_checked(end_of(answer))?;
     // A stream may break off without the blank line that ends its last event.
     let blank = if start.ends_with("\n\n") || start.ends_with("\r\n\r\n") { "" } else { "\n\n" };

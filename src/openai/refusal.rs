@@ -1,6 +1,7 @@
 //! Answers of our own, in the shapes that SDKs take for whole answers.
 
 use super::error::content_filter;
+use super::progress::Progress;
 use super::request::{Asked, Surface};
 use super::responses;
 use super::sse;
@@ -47,6 +48,17 @@ pub struct Manner {
     pub finish: FinishReason,
 }
 
+/// Words of ours in place of the LLM's.
+#[derive(Clone, Copy)]
+pub struct Refusal<'a> {
+    /// The words.
+    pub message: &'a str,
+    /// Whether clients read content as JSON, and words in `refusal`.
+    pub structured: bool,
+    /// How the answer ends.
+    pub finish: FinishReason,
+}
+
 /// A body in the place of the LLM's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -70,8 +82,11 @@ pub fn answer(asked: &Asked, event_id: &str, message: &str, finish: FinishReason
         Surface::Embeddings => return blocked(message, None),
         Surface::Responses => {
             let frame = json!({"id": format!("resp_{event_id}"), "created_at": created, "model": asked.model});
-            let response = responses::refused(&frame, message, asked.structured, finish);
-            if asked.stream { responses::stream_of(&response) } else { response.to_string() }
+            let refusal = Refusal { message, structured: asked.structured, finish };
+            match asked.stream {
+                true => Progress::default().cut(&frame, &refusal),
+                false => responses::refused(&frame, &refusal).to_string(),
+            }
         }
         Surface::Chat | Surface::Completions => {
             let id = if asked.surface == Surface::Chat { "chatcmpl" } else { "cmpl" };
@@ -90,7 +105,7 @@ fn choices(asked: &Asked, frame: &Value, message: &str, finish: FinishReason) ->
         let choices: Value = choices.map(Choice::whole).collect();
         return with(&frame, [("choices", choices), ("usage", usage)]).to_string();
     }
-    let mut body: String = choices.flat_map(|choice| choice.streamed(&frame)).collect();
+    let mut body: String = choices.flat_map(|choice| choice.streamed(&frame, Seen::Nothing)).collect();
     if asked.include_usage {
         let last = with(&frame, [("choices", json!([])), ("usage", usage)]);
         body.push_str(&sse::event(&last.to_string()));
@@ -124,6 +139,18 @@ pub(super) struct Choice<'a> {
     pub(super) finish: FinishReason,
 }
 
+/// What a client has seen of a choice that is cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Seen {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// That it has begun.
+    Role,
+    /// Some of its text.
+    Text,
+}
+
 impl Choice<'_> {
     /// The choice in a whole answer.
     pub(super) fn whole(self) -> Value {
@@ -141,15 +168,17 @@ impl Choice<'_> {
         if self.asked.structured { "refusal" } else { "content" }
     }
 
-    /// The choice in a stream: its text and its end, each an event; `frame` holds what all chunks share.
-    pub(super) fn streamed(self, frame: &Value) -> impl Iterator<Item = String> {
+    /// The choice in a stream: its text and its end, each an event; `frame` holds what all chunks share. Where text of it was
+    /// seen, the message comes after that.
+    pub(super) fn streamed(self, frame: &Value, seen: Seen) -> impl Iterator<Item = String> {
+        let message = if seen == Seen::Text { format!("\n\n{}", self.message) } else { self.message.to_owned() };
         let said = match self.asked.surface {
-            Surface::Completions => vec![("text", json!(self.message)), ("text", json!(""))],
-            _ => vec![
-                ("delta", json!({"role": "assistant", "content": ""})),
-                ("delta", json!({(self.field()): self.message})),
-                ("delta", json!({})),
-            ],
+            Surface::Completions => vec![("text", json!(message)), ("text", json!(""))],
+            _ => {
+                let begin = ("delta", json!({"role": "assistant", "content": ""}));
+                let begin = (seen == Seen::Nothing).then_some(begin);
+                begin.into_iter().chain([("delta", json!({(self.field()): message})), ("delta", json!({}))]).collect()
+            }
         };
         let last = said.len() - 1;
         said.into_iter().enumerate().map(move |(place, said)| {

@@ -1,11 +1,11 @@
 //! `/v1/responses`: items in, items out.
 
-use super::refusal::{FinishReason, with};
+use super::chunk::{Fragment, Said};
+use super::refusal::{FinishReason, Refusal, with};
 use super::request::{Invalid, Message, Role, View, string};
-use super::sse;
 use super::text::{Place, Texts};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// The items as turns.
@@ -86,42 +86,53 @@ fn is_frame(key: &str, value: &Value) -> bool {
     FRAME.contains(&key) && (key != "text" || value.is_object())
 }
 
-/// All that is said in an answer: one document, or the events of a stream. The same text comes several times in a
-/// stream, as fragments and whole; it is judged once.
-pub(super) fn spoken(documents: &[Value]) -> (BTreeSet<String>, bool) {
-    let mut fragments: BTreeMap<Place, String> = BTreeMap::new();
-    let (mut texts, mut opaque) = (BTreeSet::new(), false);
-    for document in documents {
-        let Some(fields) = document.as_object() else {
-            opaque |= collect("", document, &mut texts);
-            continue;
-        };
-        let kind = fields.get("type").and_then(Value::as_str).unwrap_or_default();
-        let of_stream = |key: &str| matches!(key, "sequence_number" | "item_id" | "obfuscation");
-        let whole = fields.contains_key("output");
-        let is_frame = |key: &str, value: &Value| if whole { is_frame(key, value) } else { of_stream(key) };
-        for (key, value) in fields.iter().filter(|(key, value)| !is_frame(key, value)) {
-            match (key.as_str(), value) {
-                // Audio comes as data, and its words in events of their own.
-                ("delta", Value::String(_)) if kind.ends_with("audio.delta") => opaque = true,
-                ("delta", Value::String(part)) => {
-                    // Some servers give each event an item of its own.
-                    let item = if fields.contains_key("output_index") { "output_index" } else { "item_id" };
-                    let at = [item, "content_index", "summary_index"];
-                    let place = at.map(|key| fields.get(key).map(Value::to_string).unwrap_or_default());
-                    fragments.entry(format!("{kind}{}", place.join("/"))).or_default().push_str(part);
-                }
-                ("response", Value::Object(response)) => {
-                    for (key, value) in response.iter().filter(|(key, value)| !self::is_frame(key, value)) {
-                        opaque |= collect(key, value, &mut texts);
-                    }
-                }
-                (key, value) => opaque |= collect(key, value, &mut texts),
+/// All that is said in an answer, or in one event of a stream, in which the same text comes several times: as fragments
+/// and whole.
+pub(super) fn said(document: &Value) -> Said {
+    let (mut said, mut texts) = (Said { choices: vec![0], ..Said::default() }, BTreeSet::new());
+    let Some(fields) = document.as_object() else {
+        said.opaque = collect("", document, &mut texts);
+        said.wholes = texts.into_iter().map(|text| (0, text)).collect();
+        return said;
+    };
+    let kind = fields.get("type").and_then(Value::as_str).unwrap_or_default();
+    let of_stream = |key: &str| matches!(key, "sequence_number" | "item_id" | "obfuscation");
+    let whole = fields.contains_key("output");
+    let is_frame = |key: &str, value: &Value| if whole { is_frame(key, value) } else { of_stream(key) };
+    for (key, value) in fields.iter().filter(|(key, value)| !is_frame(key, value)) {
+        match (key.as_str(), value) {
+            // Audio comes as data, and its words in events of their own.
+            ("delta", Value::String(_)) if kind.ends_with("audio.delta") => said.opaque = true,
+            ("delta", Value::String(part)) => {
+                said.fragments.push(Fragment { line: (0, place(kind, fields)), text: part.clone() });
             }
+            ("response", Value::Object(response)) => {
+                for (key, value) in response.iter().filter(|(key, value)| !self::is_frame(key, value)) {
+                    said.opaque |= collect(key, value, &mut texts);
+                }
+            }
+            (key, value) => said.opaque |= collect(key, value, &mut texts),
         }
     }
-    texts.extend(fragments.into_values().filter(|text| !text.trim().is_empty()));
-    (texts, opaque)
+    said.wholes = texts.into_iter().map(|text| (0, text)).collect();
+    let is_last = ["response.completed", "response.incomplete", "response.failed"].contains(&kind);
+    said.ends.extend(is_last.then_some(0));
+    let of_item = document.pointer("/item/type").and_then(Value::as_str).unwrap_or_default();
+    said.of_call = [kind, of_item].iter().any(|kind| CALLS.iter().any(|call| kind.contains(call)));
+    said
+}
+
+/// Calls that a client carries out.
+const CALLS: [&str; 6] =
+    ["function_call", "custom_tool_call", "computer_call", "shell_call", "apply_patch_call", "mcp_call"];
+
+/// Which text the fragment of an event belongs to.
+fn place(kind: &str, fields: &Map<String, Value>) -> Place {
+    // Some servers give each event an item of its own.
+    let item = if fields.contains_key("output_index") { "output_index" } else { "item_id" };
+    let at = [item, "content_index", "summary_index"];
+    let place = at.map(|key| fields.get(key).map(Value::to_string).unwrap_or_default());
+    format!("{kind}{}", place.join("/"))
 }
 
 /// Adds the texts of a field; says whether some of it cannot be judged.
@@ -141,7 +152,7 @@ fn collect(key: &str, value: &Value, texts: &mut BTreeSet<String>) -> bool {
 }
 
 /// What can be kept of an answer that is refused.
-pub(super) fn frame(documents: &[Value]) -> Value {
+pub(super) fn frame<'a>(documents: impl IntoIterator<Item = &'a Value>) -> Value {
     let mut kept = Map::new();
     for document in documents {
         let fields = document.get("response").unwrap_or(document);
@@ -152,80 +163,63 @@ pub(super) fn frame(documents: &[Value]) -> Value {
 }
 
 /// A response that says `message` and nothing else, as a refusal where clients read text as JSON.
-pub(super) fn refused(frame: &Value, message: &str, structured: bool, finish: FinishReason) -> Value {
-    let (status, details) = match finish {
-        FinishReason::ContentFilter => ("incomplete", json!({"reason": "content_filter"})),
-        FinishReason::Stop => ("completed", Value::Null),
+pub(super) fn refused(frame: &Value, refusal: &Refusal<'_>) -> Value {
+    let Refusal { message, structured, finish } = *refusal;
+    let part = part(said_as(structured), message);
+    let item = with(&refusal_item(), [("status", json!(status(finish))), ("content", json!([part]))]);
+    response(frame, &[item], finish)
+}
+
+/// A response with `output`, that ends as refused ones do.
+pub(super) fn response(frame: &Value, output: &[Value], finish: FinishReason) -> Value {
+    let details = match finish {
+        FinishReason::ContentFilter => json!({"reason": "content_filter"}),
+        FinishReason::Stop => Value::Null,
     };
     let none = json!({"input_tokens": 0, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 0,
                       "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 0});
-    let part = match structured {
-        true => json!({"type": "refusal", "refusal": message}),
-        false => json!({"type": "output_text", "text": message, "annotations": []}),
-    };
-    let item = json!({"type": "message", "id": "msg_refusal", "role": "assistant", "status": status,
-                      "content": [part]});
     let response = json!({
-        "id": format!("resp_{}", Uuid::now_v7().simple()), "object": "response", "status": status, "error": null, "incomplete_details": details, "instructions": null,
-        "metadata": {}, "parallel_tool_calls": true, "tool_choice": "auto", "tools": [], "temperature": null,
-        "top_p": null, "usage": none, "output": [item],
+        "id": format!("resp_{}", Uuid::now_v7().simple()), "object": "response", "status": status(finish),
+        "error": null, "incomplete_details": details, "instructions": null, "metadata": {},
+        "parallel_tool_calls": true, "tool_choice": "auto", "tools": [], "temperature": null, "top_p": null,
+        "usage": none, "output": output,
     });
     let mut response = response.as_object().cloned().unwrap_or_default();
     response.extend(frame.as_object().cloned().unwrap_or_default());
     Value::Object(response)
 }
 
-/// The events by which a response that [`refused`] made is streamed.
-pub(super) fn stream_of(response: &Value) -> String {
-    let begun = with(
-        response,
-        [
-            ("status", json!("in_progress")),
-            ("output", json!([])),
-            ("usage", Value::Null),
-            ("incomplete_details", Value::Null),
-        ],
-    );
-    let item = response.pointer("/output/0").cloned().unwrap_or_default();
-    let part = item.pointer("/content/0").cloned().unwrap_or_default();
-    let at = json!({"item_id": "msg_refusal", "output_index": 0, "content_index": 0});
-    let is_text = part.get("text").is_some();
-    let (delta, done, field) = match is_text {
-        true => ("output_text.delta", "output_text.done", "text"),
-        false => ("refusal.delta", "refusal.done", "refusal"),
-    };
-    let words = part.get(field).cloned().unwrap_or_default();
-    let said = |field| {
-        let event = with(&at, [(field, words.clone())]);
-        if is_text { with(&event, [("logprobs", json!([]))]) } else { event }
-    };
-    let last =
-        if response.get("status").is_some_and(|status| status == "completed") { "completed" } else { "incomplete" };
-    let empty_item = with(&item, [("status", json!("in_progress")), ("content", json!([]))]);
-    let events = [
-        ("created", json!({ "response": begun })),
-        ("in_progress", json!({ "response": begun })),
-        ("output_item.added", json!({"output_index": 0, "item": empty_item})),
-        ("content_part.added", with(&at, [("part", with(&part, [(field, json!(""))]))])),
-        (delta, said("delta")),
-        (done, said(field)),
-        ("content_part.done", with(&at, [("part", part)])),
-        ("output_item.done", json!({"output_index": 0, "item": item})),
-        (last, json!({ "response": response })),
-    ];
-    let numbered = events.into_iter().enumerate().map(|(number, (kind, fields))| {
-        let kind = format!("response.{kind}");
-        let data = with(&fields, [("type", json!(kind)), ("sequence_number", json!(number))]);
-        format!("event: {kind}\n{}", sse::event(&data.to_string()))
-    });
-    numbered.collect()
+/// How a refused response, and its last item, stand.
+pub(super) const fn status(finish: FinishReason) -> &'static str {
+    match finish {
+        FinishReason::ContentFilter => "incomplete",
+        FinishReason::Stop => "completed",
+    }
+}
+
+/// The kind of part that words of ours are.
+pub(super) const fn said_as(structured: bool) -> &'static str {
+    if structured { "refusal" } else { "output_text" }
+}
+
+/// A part of a message.
+pub(super) fn part(kind: &str, text: &str) -> Value {
+    match kind {
+        "refusal" => json!({"type": kind, "refusal": text}),
+        _ => json!({"type": kind, "text": text, "annotations": []}),
+    }
+}
+
+/// A message of ours that has not begun.
+pub(super) fn refusal_item() -> Value {
+    json!({"type": "message", "id": "msg_refusal", "role": "assistant", "status": "in_progress", "content": []})
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::openai::completion::Completion;
-    use crate::openai::request::{Asked, Request, Surface};
+    use crate::openai::request::{Request, Surface};
     use bytes::Bytes;
 
     fn read(body: &Value) -> Result<Request, Invalid> {
@@ -282,11 +276,6 @@ mod tests {
         }
     }
 
-    fn answer(documents: &[Value]) -> Completion {
-        let events: String = documents.iter().map(|event| sse::event(&event.to_string())).collect();
-        Completion::parse(Surface::Responses, Bytes::from(events), true, 64).unwrap()
-    }
-
     #[test]
     fn every_output_is_judged_and_what_the_request_said_is_not() {
         let body = json!({"id": "r", "object": "response", "status": "completed", "instructions": "be kind",
@@ -296,54 +285,8 @@ mod tests {
                     {"type": "output_text", "text": "c d", "annotations": []}, {"type": "refusal", "refusal": "e f"}]},
                 {"type": "function_call", "name": "look_up", "arguments": "{\"q\": \"g h\"}"},
             ], "output_text": "c d"});
-        let whole = Completion::parse(Surface::Responses, Bytes::from(body.to_string()), false, 64).unwrap();
+        let whole = Completion::parse(Surface::Responses, Bytes::from(body.to_string()), 64).unwrap();
         assert_eq!(whole.choices[&0], ["a b", "c d", "e f", "{\"q\": \"g h\"}"]);
         assert!(!whole.opaque);
-    }
-
-    #[test]
-    fn fragments_are_joined_and_a_text_is_judged_once() {
-        // Some servers give each event an item id of its own.
-        let delta = |item: &str, part: &str| {
-            json!({"type": "response.output_text.delta", "item_id": format!("{item}{part}"), "sequence_number": 1,
-                   "output_index": u8::from(item == "two"), "content_index": 0, "delta": part, "obfuscation": "xyz"})
-        };
-        let item = json!({"type": "message", "content": [{"type": "output_text", "text": "good day"}]});
-        let streamed = answer(&[
-            json!({"type": "response.created", "response": {"id": "r", "instructions": "be kind", "output": []}}),
-            delta("one", "good "),
-            delta("two", "oth"),
-            delta("one", "day"),
-            delta("two", "er"),
-            json!({"type": "response.output_item.done", "output_index": 0, "item": item}),
-            json!({"type": "response.completed", "response": {"id": "r", "output": [item]}}),
-        ]);
-        assert_eq!(streamed.choices[&0], ["good day", "other"]);
-    }
-
-    #[test]
-    fn a_refused_response_keeps_its_frame_and_nothing_that_was_said() {
-        let usage = json!({"input_tokens": 5, "output_tokens": 7, "total_tokens": 12});
-        let streamed = answer(&[
-            json!({"type": "response.created", "response": {"id": "r", "model": "m", "usage": null, "output": []}}),
-            json!({"type": "response.output_text.delta", "item_id": "i", "delta": "bad words"}),
-            json!({"type": "response.completed", "response": {"id": "r", "usage": usage, "output": [
-                {"type": "message", "content": [{"type": "output_text", "text": "bad words"}]}]}}),
-        ]);
-        let left = streamed.without(
-            &Asked::nothing(Surface::Responses),
-            &BTreeMap::from([(0, "no")]),
-            FinishReason::ContentFilter,
-        );
-        let left: Vec<Value> = sse::events(&left).unwrap().iter().map(|e| serde_json::from_str(e).unwrap()).collect();
-        assert!(!format!("{left:?}").contains("bad words"));
-        let (last, others) = left.split_last().unwrap();
-        assert_eq!(last["type"], "response.incomplete");
-        assert_eq!(last["response"]["incomplete_details"]["reason"], "content_filter");
-        assert_eq!(last["response"]["output"][0]["content"][0]["text"], "no");
-        assert_eq!(last["response"]["usage"], usage);
-        assert_ne!(last["response"]["id"], "r", "the refused answer could be fetched by its id");
-        assert!(others.iter().any(|event| event["type"] == "response.output_text.delta" && event["delta"] == "no"));
-        assert!(left.iter().enumerate().all(|(place, event)| event["sequence_number"] == place));
     }
 }

@@ -96,8 +96,10 @@ enum Kind {
 pub(super) struct Texts {
     /// The texts by place.
     pub(super) texts: BTreeMap<Place, String>,
-    /// Texts in places that the API does not know, and names that say something.
+    /// Texts in places that the API does not know.
     asides: BTreeMap<Place, String>,
+    /// Keys and names that say something. They come again with each fragment of a stream.
+    labels: BTreeMap<Place, String>,
     /// Whether there is something that cannot be judged.
     pub(super) opaque: bool,
     kind: Kind,
@@ -161,7 +163,7 @@ impl Texts {
         // Words that are listed one by one are read one after the other.
         let words: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
         if let Some(words) = words.filter(|words| self.kind == Kind::Definition && words.len() >= SPELT_OUT) {
-            self.asides.insert(place.clone(), words.join(" "));
+            self.labels.insert(place.clone(), words.join(" "));
         }
     }
 
@@ -193,14 +195,14 @@ impl Texts {
         if is_identifier(key) {
             self.name(key, place, "");
         } else if !key.trim().is_empty() {
-            self.asides.insert(format!("{place}/{key}"), key.to_owned());
+            self.labels.insert(format!("{place}/{key}"), key.to_owned());
         }
     }
 
     /// A name that spells a sentence out is a text.
     fn name(&mut self, name: &str, place: &str, key: &str) {
         if let Some(words) = spelt_out(name) {
-            self.asides.insert(format!("{place}/{key}={name}"), words);
+            self.labels.insert(format!("{place}/{key}={name}"), words);
         }
     }
 
@@ -277,7 +279,18 @@ impl Texts {
         let spoken = |texts: BTreeMap<Place, String>| -> Vec<String> {
             texts.into_values().filter(|text| !text.trim().is_empty()).collect()
         };
-        (spoken(self.texts), spoken(self.asides))
+        let mut asides = spoken(self.asides);
+        asides.extend(spoken(self.labels));
+        (spoken(self.texts), asides)
+    }
+
+    /// Of a piece of a stream: what goes on at each place, and what is whole by itself.
+    pub(super) fn into_fragments(self) -> (BTreeMap<Place, String>, Vec<String>) {
+        let mut fragments = self.texts;
+        // No place is both: below a key that is not known, all is aside.
+        fragments.extend(self.asides);
+        fragments.retain(|_, fragment| !fragment.is_empty());
+        (fragments, self.labels.into_values().collect())
     }
 }
 

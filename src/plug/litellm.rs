@@ -59,7 +59,7 @@ async fn response(call: &Call<'_>, chat: Option<Request>, texts: Vec<String>) ->
     let images = call.body.get("images").and_then(Value::as_array).into_iter().flatten();
     choices.extend(images.map(|_| json!({"message": {"image_url": ""}})));
     let body = Bytes::from(json!({ "choices": choices }).to_string());
-    let completion = Completion::parse(Surface::Chat, body, false, call.max_depth)
+    let completion = Completion::parse(Surface::Chat, body, call.max_depth)
         .map_err(|message| Invalid::Field { param: "texts", message })?;
     let asked = chat.map_or_else(|| Asked::nothing(Surface::Chat), |chat| chat.asked().clone());
     Ok(vec![call.guard.inspect_completion(call.policy, &asked, completion).await?.verdict])

@@ -12,13 +12,14 @@ use nonnocere::admin::{self, Readiness};
 use nonnocere::classify::cache::Cache;
 use nonnocere::classify::pool::Pool;
 use nonnocere::classify::{Classifier, ClassifyError, Input, Scores};
-use nonnocere::config::Limits;
+use nonnocere::config::{Limits, Streaming};
 use nonnocere::guard::Guard;
+use nonnocere::guard::stream::Mode;
 use nonnocere::metrics::Metrics;
 use nonnocere::openai::refusal::{FinishReason, Manner, Style};
 use nonnocere::policy::reload::{Live, Source};
 use nonnocere::proxy::{self, Proxy};
-use nonnocere::route::Rule;
+use nonnocere::route::{Flow, Rule};
 use nonnocere::server::Server;
 use nonnocere::upstream::{Settings, Upstream};
 use serde_json::{Value, json};
@@ -196,6 +197,7 @@ pub struct Options {
     pub upstream_timeout: Duration,
     pub idle_timeout: Duration,
     pub routes: Vec<Rule>,
+    pub streaming: Streaming,
 }
 
 impl Options {
@@ -209,6 +211,10 @@ impl Options {
             upstream_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(4),
             routes: Vec::new(),
+            streaming: Streaming {
+                flow: Flow { mode: Mode::Window, speculative: false },
+                keep_alive: Duration::from_secs(30),
+            },
         }
     }
 }
@@ -281,9 +287,10 @@ impl RunningProxy {
             guard: Guard::new(pool, options.manner.finish),
             upstream: Upstream::new(settings).unwrap(),
             metrics: Metrics::new().unwrap(),
-            slots: Semaphore::new(options.limits.in_flight),
+            slots: Arc::new(Semaphore::new(options.limits.in_flight)),
             limits: options.limits.clone(),
             manner: options.manner,
+            streaming: options.streaming,
             routes: options.routes,
         });
         let ready = Arc::new(Readiness::default());

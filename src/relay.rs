@@ -1,0 +1,197 @@
+//! Relays a streamed answer: reads the upstream's events, has them judged, and writes what may leave, all at once.
+
+use crate::error::ProxyError;
+use crate::guard::stream::{Piece, Stream};
+use crate::metrics::Stage;
+use crate::openai::chunk::Chunk;
+use crate::openai::sse::Decoder;
+use crate::plug::moderations::inline;
+use crate::proxy::Exchange;
+use crate::response::{Gone, Writer};
+use crate::upstream::{Answer, Fault};
+use bytes::Bytes;
+use http::response::Parts;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// A streamed answer that has begun to come.
+pub(crate) struct Reading {
+    answer: Answer,
+    stream: Stream,
+    max_depth: usize,
+    decoder: Decoder,
+    has_ended: bool,
+}
+
+impl Reading {
+    /// Waits for the first event, but not longer than `patience`: what fails before it can be told by a status.
+    ///
+    /// # Errors
+    /// When the answer breaks off, or cannot be read.
+    pub(crate) async fn begin(
+        answer: Answer,
+        stream: Stream,
+        max_depth: usize,
+        patience: Duration,
+    ) -> Result<Self, ProxyError> {
+        let mut reading = Self { answer, stream, max_depth, decoder: Decoder::default(), has_ended: false };
+        let first = async {
+            while !reading.has_ended && !reading.stream.has_begun() {
+                reading.read().await?;
+            }
+            Ok::<_, ProxyError>(())
+        };
+        tokio::time::timeout(patience, first).await.unwrap_or(Ok(()))?;
+        Ok(reading)
+    }
+
+    /// Status and headers.
+    pub(crate) const fn head(&self) -> &Parts {
+        self.answer.parts()
+    }
+
+    /// Reads on, and hands whole events to the stream.
+    async fn read(&mut self) -> Result<(), ProxyError> {
+        match self.answer.next().await? {
+            Some(bytes) => self.decoder.push(&bytes),
+            None => self.has_ended = true,
+        }
+        while let Some(event) = self.decoder.next_event() {
+            self.hold(event)?;
+        }
+        if self.has_ended {
+            if let Some(event) = self.decoder.rest() {
+                self.hold(event)?;
+            }
+            self.stream.end();
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, event: Bytes) -> Result<(), Fault> {
+        self.stream.hold(Chunk::parse(self.stream.surface(), event, self.max_depth).map_err(Fault::Invalid)?);
+        Ok(())
+    }
+}
+
+/// A streamed answer on its way to the client.
+pub(crate) struct Relay {
+    exchange: Exchange,
+    reading: Reading,
+    /// Whether it is still to say what was found in it.
+    moderation: bool,
+}
+
+/// Why a relay ends early.
+enum End {
+    /// The client has left.
+    Gone,
+    /// Something failed, and the client is told.
+    Failed(ProxyError),
+}
+
+impl Relay {
+    /// Relays what is `reading`; with `moderation`, it says at its end what was found in it.
+    pub(crate) const fn new(exchange: Exchange, reading: Reading, moderation: bool) -> Self {
+        Self { exchange, reading, moderation }
+    }
+
+    /// Relays until the answer ends, is cut, or nobody reads it any more; then everything it holds is freed.
+    pub(crate) async fn run(mut self, out: Writer) {
+        let mut judging = Duration::ZERO;
+        let ended = self.relay(&out, &mut judging).await;
+        let Self { exchange: Exchange { proxy, record, .. }, reading: Reading { stream, .. }, .. } = &mut self;
+        let metrics = &proxy.metrics;
+        metrics.windows(stream.windows());
+        record.judged(Stage::Completion, judging, metrics);
+        record.decided(stream.verdict(), metrics);
+        if let Err(End::Failed(error)) = ended {
+            record.failed(&error, metrics);
+            // A client that has left needs no reason.
+            drop(out.error(&error).await);
+        }
+    }
+
+    async fn relay(&mut self, out: &Writer, judging: &mut Duration) -> Result<(), End> {
+        let proxy = Arc::clone(&self.exchange.proxy);
+        // One job at a time: what comes meanwhile is judged with the next.
+        let mut verdicts = None;
+        let mut written = Instant::now();
+        loop {
+            if verdicts.is_none()
+                && let Some(due) = self.reading.stream.due()
+            {
+                let (guard, asked) = (&proxy.guard, Instant::now());
+                verdicts = Some(Box::pin(async move { (guard.judge_due(due).await, asked.elapsed()) }));
+            }
+            for piece in self.reading.stream.release() {
+                self.write(out, piece).await?;
+                written = Instant::now();
+            }
+            let Reading { stream, has_ended, .. } = &self.reading;
+            if stream.is_closed() || (*has_ended && stream.is_finished()) {
+                return self.finish(out).await;
+            }
+            tokio::select! {
+                () = out.closed() => return Err(End::Gone),
+                (judged, took) = arrived(&mut verdicts) => {
+                    verdicts = None;
+                    *judging += took;
+                    self.reading.stream.settle(judged).map_err(|why| End::Failed(why.into()))?;
+                }
+                read = self.reading.read(), if !self.reading.has_ended => read.map_err(End::Failed)?,
+                () = sleep_until(written + proxy.streaming.keep_alive) => {
+                    out.keep_alive().await?;
+                    written = Instant::now();
+                }
+            }
+        }
+    }
+
+    async fn write(&mut self, out: &Writer, piece: Piece) -> Result<(), Gone> {
+        if piece.is_done {
+            self.tell(out).await?;
+        }
+        if let Some(held) = piece.held {
+            self.exchange.proxy.metrics.held(held);
+        }
+        out.cleared(piece.bytes).await
+    }
+
+    /// Says what was found, once, where that was asked for.
+    async fn tell(&mut self, out: &Writer) -> Result<(), Gone> {
+        let Self { exchange, reading: Reading { stream, .. }, moderation } = self;
+        if std::mem::take(moderation) {
+            let verdicts = [exchange.record.verdicts(), std::slice::from_ref(stream.verdict())].concat();
+            if let Some(piece) = stream.moderation(&inline(&verdicts)) {
+                out.cleared(piece.bytes).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a stream that was cut, where its upstream has not.
+    async fn finish(&mut self, out: &Writer) -> Result<(), End> {
+        self.tell(out).await?;
+        if let Some(piece) = self.reading.stream.done() {
+            out.cleared(piece.bytes).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a job gives, once there is one.
+async fn arrived<F: Future + Unpin>(job: &mut Option<F>) -> F::Output {
+    match job {
+        Some(job) => job.await,
+        None => std::future::pending().await,
+    }
+}
+
+impl From<Gone> for End {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}

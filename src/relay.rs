@@ -82,6 +82,8 @@ pub(crate) struct Relay {
     reading: Reading,
     /// Whether it is still to say what was found in it.
     moderation: bool,
+    /// How long judging took.
+    judging: Duration,
 }
 
 /// Why a relay ends early.
@@ -95,26 +97,20 @@ enum End {
 impl Relay {
     /// Relays what is `reading`; with `moderation`, it says at its end what was found in it.
     pub(crate) const fn new(exchange: Exchange, reading: Reading, moderation: bool) -> Self {
-        Self { exchange, reading, moderation }
+        Self { exchange, reading, moderation, judging: Duration::ZERO }
     }
 
     /// Relays until the answer ends, is cut, or nobody reads it any more; then everything it holds is freed.
     pub(crate) async fn run(mut self, out: Writer) {
-        let mut judging = Duration::ZERO;
-        let ended = self.relay(&out, &mut judging).await;
-        let Self { exchange: Exchange { proxy, record, .. }, reading: Reading { stream, .. }, .. } = &mut self;
-        let metrics = &proxy.metrics;
-        metrics.windows(stream.windows());
-        record.judged(Stage::Completion, judging, metrics);
-        record.decided(stream.verdict(), metrics);
-        if let Err(End::Failed(error)) = ended {
-            record.failed(&error, metrics);
+        if let Err(End::Failed(error)) = self.relay(&out).await {
+            let Exchange { proxy, record, .. } = &mut self.exchange;
+            record.failed(&error, &proxy.metrics);
             // A client that has left needs no reason.
             drop(out.error(&error).await);
         }
     }
 
-    async fn relay(&mut self, out: &Writer, judging: &mut Duration) -> Result<(), End> {
+    async fn relay(&mut self, out: &Writer) -> Result<(), End> {
         let proxy = Arc::clone(&self.exchange.proxy);
         // One job at a time: what comes meanwhile is judged with the next.
         let mut verdicts = None;
@@ -138,7 +134,7 @@ impl Relay {
                 () = out.closed() => return Err(End::Gone),
                 (judged, took) = arrived(&mut verdicts) => {
                     verdicts = None;
-                    *judging += took;
+                    self.judging += took;
                     self.reading.stream.settle(judged).map_err(|why| End::Failed(why.into()))?;
                 }
                 read = self.reading.read(), if !self.reading.has_ended => read.map_err(End::Failed)?,
@@ -162,7 +158,7 @@ impl Relay {
 
     /// Says what was found, once, where that was asked for.
     async fn tell(&mut self, out: &Writer) -> Result<(), Gone> {
-        let Self { exchange, reading: Reading { stream, .. }, moderation } = self;
+        let Self { exchange, reading: Reading { stream, .. }, moderation, .. } = self;
         if std::mem::take(moderation) {
             let verdicts = [exchange.record.verdicts(), std::slice::from_ref(stream.verdict())].concat();
             if let Some(piece) = stream.moderation(&inline(&verdicts)) {
@@ -179,6 +175,17 @@ impl Relay {
             out.cleared(piece.bytes).await?;
         }
         Ok(())
+    }
+}
+
+/// However it ends, and be it that its client has left: what was found is recorded.
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let Self { exchange: Exchange { proxy, record, .. }, reading: Reading { stream, .. }, judging, .. } = self;
+        let metrics = &proxy.metrics;
+        metrics.windows(stream.windows());
+        record.judged(Stage::Completion, *judging, metrics);
+        record.decided(stream.verdict(), metrics);
     }
 }
 

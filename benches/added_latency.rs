@@ -4,6 +4,9 @@
 //! one another on a kept connection. Beside the added time stands the part of it that is inference, as the proxy
 //! reports it, and a control: the same upstream against itself, which says how much of a difference is noise.
 
+mod common;
+
+use common::Proxy;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -12,7 +15,6 @@ use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 40;
@@ -32,7 +34,7 @@ const PROMPTS: [&str; 4] = [
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let upstream = upstream()?;
-    let proxy = Proxy::start(upstream)?;
+    let proxy = Proxy::start(upstream, &[])?;
     let mut direct = Connection::open(upstream)?;
     let mut control = Connection::open(upstream)?;
     let mut guarded = Connection::open(proxy.address)?;
@@ -135,48 +137,6 @@ async fn serve(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infa
     let mut response = Response::new(Full::new(Bytes::from_static(ANSWER.as_bytes())));
     response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
     Ok(response)
-}
-
-struct Proxy {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Proxy {
-    /// The release binary on the first core, with one worker.
-    fn start(upstream: SocketAddr) -> Result<Self, Box<dyn std::error::Error>> {
-        let mut process = Command::new("taskset")
-            .args(["-c", "0", env!("CARGO_BIN_EXE_nonnocere"), "serve"])
-            .env("NONNOCERE_UPSTREAM__URL", format!("http://{upstream}/v1"))
-            .env("NONNOCERE_SERVER__LISTEN", "127.0.0.1:0")
-            .env("NONNOCERE_SERVER__ADMIN_LISTEN", "127.0.0.1:0")
-            .env("NONNOCERE_GUARD__WORKERS", "1")
-            // The same prompts come again and again; what is measured is judging them.
-            .env("NONNOCERE_GUARD__REMEMBERED", "0")
-            .env("NONNOCERE_LOG__LEVEL", "warn")
-            .stdout(Stdio::piped())
-            .spawn()?;
-        // The client and the upstream keep off the proxy's core where there is a second one.
-        if std::thread::available_parallelism()?.get() > 1 {
-            Command::new("taskset")
-                .args(["-a", "-c", "-p", "1", &std::process::id().to_string()])
-                .stdout(Stdio::null())
-                .status()?;
-        }
-        let lines = BufReader::new(process.stdout.take().ok_or("no output")?).lines();
-        let clients =
-            lines.map_while(Result::ok).find(|line| line.contains("clients:")).ok_or("the proxy did not start")?;
-        let address =
-            clients.split("http://").nth(1).and_then(|rest| rest.split('/').next()).ok_or("no address")?.parse()?;
-        Ok(Self { process, address })
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
 }
 
 struct Connection {

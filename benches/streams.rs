@@ -15,8 +15,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ fn main() -> Result<(), Fault> {
         let [(_, window), ..] = &proxies;
         for tokens in [64, 256, 1024, 4096] {
             let before = windows(&http, window.admin).await?;
-            read(&http, window.address, &json!({"tokens": tokens, "apart": 0})).await?;
+            read(&http, window.address, &json!({"tokens": tokens, "apart": 2})).await?;
             let judged = windows(&http, window.admin).await? - before;
             println!("{tokens:>5} tokens: {judged:>4} texts judged, {:.4} a token", judged / f64::from(tokens));
         }
@@ -78,7 +78,10 @@ async fn flow(http: &Http, upstream: SocketAddr, proxies: &[(&str, Proxy)]) -> R
             }
         }
     }
-    println!("{ROUNDS} streams of {DELTAS} deltas, {} ms apart, one core; milliseconds, and times direct", APART.as_millis());
+    println!(
+        "{ROUNDS} streams of {DELTAS} deltas, {} ms apart, one core; milliseconds, and times direct",
+        APART.as_millis()
+    );
     println!("{:<22}{:>20}{:>20}{:>20}{:>20}", "", "first text, p50", "between, p99", "held, p50", "held, p99");
     let mut direct: Option<[f64; 4]> = None;
     for (name, _, deltas, firsts) in &ways {
@@ -99,7 +102,7 @@ async fn left(http: &Http, proxy: SocketAddr, open: &AtomicI64) -> Result<(), Fa
         let is_cut = batch % 2 == 1;
         let mut streams = Vec::new();
         for _ in 0..100 {
-            let body = json!({"tokens": 1_000_000, "apart": 5, "bad": is_cut});
+            let body = json!({"tokens": 1_000_000, "apart": 100, "bad": is_cut});
             streams.push(ask(http, proxy, &body).await?);
         }
         for stream in &mut streams {
@@ -130,7 +133,11 @@ async fn ask(http: &Http, address: SocketAddr, script: &Value) -> Result<Incomin
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(body.to_string())))?;
     let response = http.request(request).await?;
-    if response.status() != 200 { Err(format!("answered with {}", response.status()).into()) } else { Ok(response.into_body()) }
+    if response.status() != 200 {
+        Err(format!("answered with {}", response.status()).into())
+    } else {
+        Ok(response.into_body())
+    }
 }
 
 /// Reads a whole stream.
@@ -247,10 +254,7 @@ impl Body for Receiving {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.0.poll_recv(cx).map(|event| event.map(|event| Ok(Frame::data(Bytes::from(event)))))
     }
 }

@@ -3,18 +3,18 @@
 use crate::audit::Record;
 use crate::config::{Limits, Streaming};
 use crate::error::ProxyError;
-use crate::guard::{Guard, Outcome, ahead, annotate};
+use crate::guard::{self, Cleared, Guard, Outcome, Verdict, ahead, annotate};
 use crate::metrics::{InFlight, Metrics, Stage};
 use crate::openai::completion::Completion;
 use crate::openai::refusal::Manner;
 use crate::openai::request::{Asked, Request as Question};
 use crate::plug::{self, Plug, moderations::inline};
-use crate::policy::{Policy, reload::Live};
+use crate::policy::{Action, Direction, Policy, Rewrite, reload::Live};
 use crate::receive::{head, receive};
 use crate::relay::{Reading, Relay};
 use crate::response::{self, Body};
 use crate::route::{Flow, Route, Rule, route};
-use crate::upstream::{Answer, Fault, Upstream};
+use crate::upstream::{Answer, Fault, Head, Upstream};
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -55,12 +55,20 @@ pub struct Exchange {
     _in_flight: InFlight,
 }
 
+/// What was sent to the LLM, and how its answer is to be treated.
+pub(crate) struct Sent {
+    pub(crate) asked: Asked,
+    flow: Flow,
+    /// With which it can be asked again, for an answer that does not violate a principle.
+    again: Option<(Head, Cleared<Question>)>,
+}
+
 /// What becomes of a request.
 enum Answered {
     /// Its answer is there.
     Whole(Response<Body>),
-    /// Its answer is relayed as it comes, and may have to say what was found in it.
-    Flowing(Box<Reading>, bool),
+    /// Its answer is relayed as it comes.
+    Flowing(Box<Reading>, Box<Sent>),
 }
 
 /// Answers one request.
@@ -83,10 +91,10 @@ pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>) -> Response<
             response
         }
         // What flows takes the exchange along, and ends it.
-        Answered::Flowing(reading, moderation) => {
+        Answered::Flowing(reading, sent) => {
             let head = reading.head().clone();
             exchange.record.answered(head.status);
-            let relay = Relay::new(exchange, *reading, moderation);
+            let relay = Relay::new(exchange, *reading, *sent);
             response::flowing(&head, Body::flowing(|out| relay.run(out)))
         }
     };
@@ -106,7 +114,7 @@ impl Exchange {
             Route::Guarded(surface, flow) => (surface, flow),
             Route::Kept(surface, flow) => {
                 let answer = upstream.pass(head, Bytes::new()).await?;
-                return self.complete(Asked::nothing(surface), flow, answer).await;
+                return self.complete(Sent { asked: Asked::nothing(surface), flow, again: None }, answer).await;
             }
             Route::Verdict(plug) => return self.verdict(plug, request).await,
             Route::Pass => {
@@ -117,15 +125,17 @@ impl Exchange {
         };
 
         // 2 Which texts will the LLM read?
-        let question = Question::parse(surface, receive(request, limits).await?, limits.depth)?;
-        let asked = question.asked().clone();
+        let languages = head.languages();
+        let mut question = Question::parse(surface, receive(request, limits).await?, limits.depth)?;
+        question.spoken_in(languages);
+        let mut asked = question.asked().clone();
 
         // 3 Judge the prompt; where the operator says so, the LLM begins meanwhile.
         let (start, policy) = (Instant::now(), Arc::clone(&self.policy));
         let begun = flow.speculative.then(|| ahead(&question));
         let mut asking = pin!(async {
             match begun {
-                Some(request) => upstream.ahead(&head, request).await,
+                Some(request) => upstream.send_bytes(&head, request).await,
                 None => pending().await,
             }
         });
@@ -141,6 +151,10 @@ impl Exchange {
         // 4 Refuse or pass: only what was cleared can be sent.
         let cleared = match decision.outcome {
             Outcome::Pass(cleared) => cleared,
+            Outcome::Helped(cleared, notice) => {
+                asked.help = Some(notice.message);
+                cleared
+            }
             Outcome::Instead(substitute) => {
                 let instead = response::instead(proxy.manner, &asked, &self.record, &substitute);
                 return Ok(Answered::Whole(instead));
@@ -152,23 +166,24 @@ impl Exchange {
         let answer = match early {
             Some(answer) => answer,
             None if flow.speculative => asking.await,
-            None => upstream.send(&head, cleared).await,
+            None => upstream.send(&head, &cleared).await,
         };
         self.record.took(Stage::Upstream, start, metrics);
 
         // 6 Judge the completion: only what was cleared can be written.
-        self.complete(asked, flow, answer?).await
+        let again = self.policy.rewrites(Direction::Completion, Rewrite::Regenerate).then(|| (head.clone(), cleared));
+        self.complete(Sent { asked, flow, again }, answer?).await
     }
 
     /// What the upstream answers, as far as it is cleared.
-    async fn complete(&mut self, asked: Asked, flow: Flow, answer: Answer) -> Result<Answered, ProxyError> {
+    async fn complete(&mut self, sent: Sent, answer: Answer) -> Result<Answered, ProxyError> {
         let Proxy { limits, metrics, guard, streaming, .. } = &*self.proxy;
         if answer.is_stream() {
-            let moderation = asked.moderation;
-            let stream = guard.stream(Arc::clone(&self.policy), asked, flow.mode);
+            let stream = guard.stream(Arc::clone(&self.policy), sent.asked.clone(), sent.flow.mode);
             let reading = Reading::begin(answer, stream, limits.depth, streaming.keep_alive).await?;
-            return Ok(Answered::Flowing(Box::new(reading), moderation));
+            return Ok(Answered::Flowing(Box::new(reading), Box::new(sent)));
         }
+        let asked = &sent.asked;
         let (parts, bytes) = answer.whole().await?.into_parts();
         let start = Instant::now();
         let is_error = !parts.status.is_success();
@@ -177,18 +192,43 @@ impl Exchange {
             Err(_) if is_error => return Ok(Answered::Whole(response::unjudged(Response::from_parts(parts, bytes)))),
             completion => completion.map_err(Fault::Invalid)?,
         };
-        let decision = guard.inspect_completion(&self.policy, &asked, completion).await?;
+        let decision = guard.inspect_completion(&self.policy, asked, completion).await?;
         self.record.took(Stage::Completion, start, metrics);
         self.record.decided(&decision.verdict, metrics);
         // Some servers put what the LLM wrote into an error.
         if is_error && decision.verdict.action.stops() {
             return Err(Fault::Invalid("its error says what must not be said").into());
         }
-        let cleared = match asked.moderation {
-            true => annotate(decision.outcome, &inline(self.record.verdicts())),
-            false => decision.outcome,
+        let cleared = match self.again(&sent, &decision.verdict).await? {
+            Some(again) => again,
+            None => decision.outcome,
         };
+        let cleared = if asked.moderation { annotate(cleared, &inline(self.record.verdicts())) } else { cleared };
         Ok(Answered::Whole(response::cleared(parts.status, &parts.headers, cleared)))
+    }
+
+    /// What the LLM answers when it is asked once more, where the policy wants that of an answer.
+    pub(crate) async fn again(&mut self, sent: &Sent, found: &Verdict) -> Result<Option<Cleared<Bytes>>, ProxyError> {
+        let Proxy { limits, metrics, guard, upstream, .. } = &*self.proxy;
+        let (Action::Rewrite(Rewrite::Regenerate, _), Some((head, question)), Some(principle)) =
+            (&found.action, &sent.again, found.principle())
+        else {
+            return Ok(None);
+        };
+        let start = Instant::now();
+        let answer = upstream.send_bytes(head, guard::again(question, principle)).await?.whole().await?;
+        self.record.took(Stage::Upstream, start, metrics);
+        // Without a second answer, the first is refused.
+        if !answer.status().is_success() {
+            return Ok(None);
+        }
+        let start = Instant::now();
+        let completion = Completion::parse(sent.asked.surface, answer.into_body(), limits.depth);
+        let completion = completion.map_err(Fault::Invalid)?;
+        let decision = guard.inspect_completion(&self.policy, &sent.asked, completion).await?;
+        self.record.took(Stage::Completion, start, metrics);
+        self.record.decided(&decision.verdict, metrics);
+        Ok(Some(decision.outcome))
     }
 
     /// A verdict, for someone who asks for nothing else.

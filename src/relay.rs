@@ -6,7 +6,7 @@ use crate::metrics::Stage;
 use crate::openai::chunk::Chunk;
 use crate::openai::sse::Decoder;
 use crate::plug::moderations::inline;
-use crate::proxy::Exchange;
+use crate::proxy::{Exchange, Sent};
 use crate::response::{Gone, Writer};
 use crate::upstream::{Answer, Fault};
 use bytes::Bytes;
@@ -80,6 +80,7 @@ impl Reading {
 pub(crate) struct Relay {
     exchange: Exchange,
     reading: Reading,
+    sent: Sent,
     /// Whether it is still to say what was found in it.
     moderation: bool,
     /// How long judging took.
@@ -95,9 +96,10 @@ enum End {
 }
 
 impl Relay {
-    /// Relays what is `reading`; with `moderation`, it says at its end what was found in it.
-    pub(crate) const fn new(exchange: Exchange, reading: Reading, moderation: bool) -> Self {
-        Self { exchange, reading, moderation, judging: Duration::ZERO }
+    /// Relays what is `reading`, the answer to what was `sent`.
+    pub(crate) const fn new(exchange: Exchange, reading: Reading, sent: Sent) -> Self {
+        let moderation = sent.asked.moderation;
+        Self { exchange, reading, sent, moderation, judging: Duration::ZERO }
     }
 
     /// Relays until the answer ends, is cut, or nobody reads it any more; then everything it holds is freed.
@@ -170,6 +172,13 @@ impl Relay {
 
     /// Ends a stream that was cut, where its upstream has not.
     async fn finish(&mut self, out: &Writer) -> Result<(), End> {
+        if self.reading.stream.asks_again() {
+            let found = self.reading.stream.verdict().clone();
+            let again = self.exchange.again(&self.sent, &found).await.map_err(End::Failed)?;
+            let stream = &self.reading.stream;
+            let piece = again.map_or_else(|| stream.refused(), |answer| stream.told(&answer));
+            out.cleared(piece.bytes).await?;
+        }
         self.tell(out).await?;
         if let Some(piece) = self.reading.stream.done() {
             out.cleared(piece.bytes).await?;

@@ -3,6 +3,7 @@
 use crate::decompress::{self, decompress};
 use crate::guard::Cleared;
 use crate::openai::request::Request as Judged;
+use crate::policy::message::Languages;
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::response::Parts;
@@ -43,6 +44,15 @@ pub struct Head {
     pub path: String,
     /// The caller's headers.
     pub headers: HeaderMap,
+}
+
+impl Head {
+    /// The languages that the caller reads.
+    #[must_use]
+    pub fn languages(&self) -> Languages {
+        let accepted = self.headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        Languages::accepted(accepted.unwrap_or_default())
+    }
 }
 
 /// Why there is no answer.
@@ -103,15 +113,16 @@ impl Upstream {
     ///
     /// # Errors
     /// [`Fault`] when there is no answer.
-    pub async fn send(&self, head: &Head, request: Cleared<Judged>) -> Result<Answer, Fault> {
+    pub async fn send(&self, head: &Head, request: &Cleared<Judged>) -> Result<Answer, Fault> {
         self.call(Method::POST, head, request.get().bytes().clone()).await
     }
 
-    /// The same for a request that is still being judged, where the operator lets the LLM begin meanwhile.
+    /// The same for bytes that were cleared: of a request that is asked again, or that is still being judged where the
+    /// operator lets the LLM begin meanwhile.
     ///
     /// # Errors
     /// [`Fault`] when there is no answer.
-    pub async fn ahead(&self, head: &Head, request: Cleared<Bytes>) -> Result<Answer, Fault> {
+    pub async fn send_bytes(&self, head: &Head, request: Cleared<Bytes>) -> Result<Answer, Fault> {
         self.call(Method::POST, head, request.into_inner()).await
     }
 

@@ -133,14 +133,11 @@ fn gated() -> (Arc<Gated>, tokio::sync::mpsc::UnboundedReceiver<()>, blocking::S
 async fn a_sentence_is_read_before_the_next_is_written() {
     let upstream = ByHand::start().await;
     let proxy = RunningProxy::start(Options::new(&upstream.url())).await;
-    let (mut reading, mut writing) = tokio::join!(
-        async { Reading::start(&proxy, asking()).await },
-        async {
-            let mut writing = upstream.asked().await;
-            writing.says("Take it with food. ").await;
-            writing
-        }
-    );
+    let (mut reading, mut writing) = tokio::join!(async { Reading::start(&proxy, asking()).await }, async {
+        let mut writing = upstream.asked().await;
+        writing.says("Take it with food. ").await;
+        writing
+    });
     writing.says("Then").await;
     assert_eq!(reading.until("food").await, says("Take it with food. "));
     writing.says(" rest.").await;
@@ -169,7 +166,10 @@ async fn a_cut_ends_the_answer_and_leaves_the_upstream_at_once() {
     let event = |back: usize| -> Value { serde_json::from_str(&events[events.len() - back]).unwrap() };
     assert_eq!(event(2)["moderation"]["output"]["flagged"], true);
     assert_eq!((&event(3)["choices"], &event(3)["usage"]["completion_tokens"]), (&json!([]), &json!(3)));
-    assert_eq!((&event(4)["choices"][0]["finish_reason"], &event(4)["choices"][0]["delta"]), (&json!("content_filter"), &json!({})));
+    assert_eq!(
+        (&event(4)["choices"][0]["finish_reason"], &event(4)["choices"][0]["delta"]),
+        (&json!("content_filter"), &json!({}))
+    );
     writing.closed().await;
     assert!((proxy.metric("nonnocere_requests_in_flight").await).abs() < 0.1);
     let counted = "nonnocere_decisions_total{action=\"block\",direction=\"completion\",principle=\"II\"}";

@@ -1,5 +1,7 @@
 //! The release binary, as a bench runs it.
 
+#![allow(dead_code, reason = "each bench uses its own part")]
+
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};

@@ -7,7 +7,7 @@
 /// ```compile_fail,E0308
 /// # async fn f(upstream: nonnocere::upstream::Upstream, request: nonnocere::openai::request::Request) {
 /// let head = nonnocere::upstream::Head::default();
-/// upstream.send(&head, request).await; // expected `Cleared<Request>`
+/// upstream.send(&head, &request).await; // expected `&Cleared<Request>`
 /// # }
 /// ```
 ///
@@ -31,7 +31,7 @@
 /// # use nonnocere::guard::Cleared;
 /// # async fn f(upstream: nonnocere::upstream::Upstream, request: Cleared<nonnocere::openai::request::Request>, bytes: Cleared<bytes::Bytes>) {
 /// let head = nonnocere::upstream::Head::default();
-/// upstream.send(&head, request).await;
+/// upstream.send(&head, &request).await;
 /// nonnocere::response::Body::cleared(bytes);
 /// # }
 /// ```

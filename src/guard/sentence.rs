@@ -52,6 +52,11 @@ impl Ends {
         }
     }
 
+    /// All ends so far, in order.
+    pub(super) fn all(&self) -> &[usize] {
+        &self.ends
+    }
+
     /// The last end; 0 where there is none.
     pub(super) fn last(&self) -> usize {
         self.ends.last().copied().unwrap_or_default()

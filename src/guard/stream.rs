@@ -5,7 +5,8 @@
 //! its texts was judged once more, whole. A refused choice is cut: what is held of it is dropped, and its message given.
 //! Nothing here waits: [`relay`](crate::relay) reads, has judged and writes.
 
-use super::sentence::Ends;
+mod line;
+
 use super::{Cleared, Scan, Verdict, conversation, refuses, unjudgeable};
 use crate::classify::pool::Unavailable;
 use crate::classify::reading::Judged;
@@ -15,8 +16,9 @@ use crate::openai::chunk::{Chunk, Fragment};
 use crate::openai::cut::Cut;
 use crate::openai::refusal::{FinishReason, Seen};
 use crate::openai::request::{Asked, Surface};
-use crate::policy::{Action, Direction, Evidence, Notice, Policy};
+use crate::policy::{Action, Direction, Evidence, Notice, Policy, Rewrite};
 use bytes::Bytes;
+use line::Line;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
@@ -34,9 +36,6 @@ pub enum Mode {
     /// At once; it is judged behind, and cut then. What violates may have been seen.
     Async,
 }
-
-/// How far before a new sentence a window begins, in bytes: with the sentence, about what the model reads at once.
-const LOOKBACK: usize = 360;
 
 /// A text is near to a violation when it would be stopped if the odds of one were this many times what they are.
 const NEAR: f32 = 4.0;
@@ -65,6 +64,8 @@ pub struct Stream {
     is_over: bool,
     /// Whether everything is refused and the upstream may be left.
     is_closed: bool,
+    /// Whether the policy wants another answer in place of this one.
+    asks_again: bool,
 }
 
 /// Bytes that may leave.
@@ -75,18 +76,6 @@ pub struct Piece {
     pub held: Option<Duration>,
     /// Whether it ends the stream.
     pub is_done: bool,
-}
-
-/// One text of a choice, in its growth.
-#[derive(Default)]
-struct Line {
-    text: String,
-    ends: Ends,
-    /// Up to here it was judged, and up to here it may leave.
-    judged: usize,
-    cleared: usize,
-    /// Whether it was judged whole, as it is now.
-    is_final: bool,
 }
 
 #[derive(Default)]
@@ -139,6 +128,7 @@ impl Stream {
             windows: 0,
             is_over: false,
             is_closed: false,
+            asks_again: false,
         }
     }
 
@@ -255,6 +245,8 @@ impl Stream {
             let Some(Held { chunk, reaches, since, .. }) = self.queue.pop_front() else { break };
             let is_refused = |index| self.choices.get(&index).is_some_and(|choice| choice.is_refused);
             let Some(bytes) = chunk.without(&is_refused) else { continue };
+            self.out.extend(self.cut.help(&chunk).into_iter().map(Piece::own));
+            let bytes = self.cut.shifted(&chunk, bytes);
             for index in &chunk.said.choices {
                 let has_text = reaches.iter().any(|((of, _), _)| of == index);
                 let choice = self.choices.entry(*index).or_default();
@@ -303,6 +295,29 @@ impl Stream {
         self.windows
     }
 
+    /// Whether another answer is wanted in place of this one, of which no text has left.
+    #[must_use]
+    pub const fn asks_again(&self) -> bool {
+        self.asks_again
+    }
+
+    /// A whole answer that was cleared, as the rest of this stream.
+    #[must_use]
+    pub fn told(&self, answer: &Cleared<Bytes>) -> Piece {
+        let seen = self.choices.values().map(|choice| choice.seen).max().unwrap_or_default();
+        Piece::own(self.cut.told(answer.get(), seen))
+    }
+
+    /// The refusal of a stream for which there is no other answer.
+    #[must_use]
+    pub fn refused(&self) -> Piece {
+        let message = match &self.verdict.action {
+            Action::Rewrite(_, notice) | Action::Block(notice) | Action::Escalate(notice) => &*notice.message,
+            Action::Allow | Action::Flag => "",
+        };
+        Piece::own(self.cut.choice(0, message, Seen::Role))
+    }
+
     /// The chunk that says what was `found`, where the surface has one.
     #[must_use]
     pub fn moderation(&self, found: &serde_json::Value) -> Option<Piece> {
@@ -312,7 +327,7 @@ impl Stream {
     /// The end of a stream that was cut and that its upstream did not end.
     #[must_use]
     pub fn done(&self) -> Option<Piece> {
-        let is_cut = self.choices.values().any(|choice| choice.is_refused);
+        let is_cut = self.asks_again || self.choices.values().any(|choice| choice.is_refused);
         if is_cut { self.cut.done().map(Piece::own) } else { None }
     }
 
@@ -355,15 +370,19 @@ impl Stream {
             self.withhold(&[choice]);
             return None;
         }
-        let decide =
-            |scores: &Scores| self.policy.decide(Direction::Completion, Evidence { scores, in_context: false });
+        let decide = |scores: &Scores| {
+            let languages = &self.asked.languages;
+            self.policy.decide(Direction::Completion, Evidence { scores, in_context: false, languages })
+        };
         let action = decide(&scores);
         let raised = Scores { violation: raised(scores.violation), ..scores.clone() };
         let is_near = decide(&raised).stops();
         let notice = match &action {
-            Action::Block(notice) | Action::Escalate(notice) => Some(notice.clone()),
+            // What comes after is cut off too: an answer that flows cannot be mended.
+            Action::Block(notice) | Action::Escalate(notice) | Action::Rewrite(_, notice) => Some(notice.clone()),
             Action::Allow | Action::Flag => None,
         };
+        let asks_again = matches!(&action, Action::Rewrite(Rewrite::Regenerate, _)) && self.can_ask_again(choice);
         self.verdict.add(action, scores);
         if let (Mode::Async, Some((line, span))) = (self.mode, subject.span()) {
             let text = self.lines.get(line).map_or("", |line| line.text.as_str());
@@ -373,11 +392,23 @@ impl Stream {
         }
         match notice {
             None => Some(is_near),
+            Some(_) if asks_again => {
+                self.asks_again = true;
+                self.queue.clear();
+                self.is_closed = true;
+                None
+            }
             Some(notice) => {
                 self.refuse(choice, &notice);
                 None
             }
         }
+    }
+
+    /// Whether another answer can stand in place of this one: it is the only one, and nothing of it was seen.
+    fn can_ask_again(&self, choice: u64) -> bool {
+        let seen = self.choices.get(&choice).map(|choice| choice.seen).unwrap_or_default();
+        self.asked.choices == 1 && seen < Seen::Text && self.asked.surface != Surface::Responses
     }
 
     /// Lets a text pass that was judged.
@@ -454,27 +485,6 @@ impl Piece {
     /// Words of ours.
     fn own(text: String) -> Self {
         Self { bytes: Cleared::new(Bytes::from(text)), held: None, is_done: false }
-    }
-}
-
-impl Line {
-    /// What of the line is to be judged: all of it when it is whole, else its new sentences with some text before them.
-    fn due(&mut self, is_whole: bool, mode: Mode) -> Option<(usize, usize)> {
-        if is_whole {
-            return (!self.is_final).then_some((0, self.text.len()));
-        }
-        if mode == Mode::Buffer {
-            return None;
-        }
-        self.ends.look(&self.text);
-        let end = self.ends.last();
-        (end > self.judged).then(|| (self.ends.from(self.judged.saturating_sub(LOOKBACK)), end))
-    }
-
-    /// Notes that the line was judged up to `end`.
-    fn clear(&mut self, end: usize, is_whole: bool) {
-        (self.judged, self.cleared) = (end, end);
-        self.is_final = is_whole && end == self.text.len();
     }
 }
 

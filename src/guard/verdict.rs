@@ -63,7 +63,8 @@ impl Verdict {
     /// The violated type, for a message that was flagged or refused by what the model says of it.
     #[must_use]
     pub fn violation(&self) -> Option<&'static ViolationType> {
-        let violates = matches!(self.action, Action::Flag | Action::Block(_)) && self.scores != Scores::NONE;
+        let violates =
+            matches!(self.action, Action::Flag | Action::Rewrite(..) | Action::Block(_)) && self.scores != Scores::NONE;
         violates.then(|| self.scores.likeliest())
     }
 

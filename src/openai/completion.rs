@@ -1,8 +1,9 @@
 //! A whole answer of the LLM: its bytes, the texts of each choice, and the answer that is left when some choices are
 //! refused. Of a streamed one, see [`chunk`](super::chunk).
 
+use super::edit;
 use super::json;
-use super::refusal::{Choice, FinishReason, Refusal, object};
+use super::refusal::{Choice, FinishReason, Refusal, object, with};
 use super::request::{Asked, Surface};
 use super::responses;
 use super::text::Texts;
@@ -53,6 +54,52 @@ impl Completion {
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.bytes
+    }
+
+    /// The answer with some of its texts changed, each where it stands.
+    #[must_use]
+    pub fn with_texts(mut self, mut change: impl FnMut(u64, &str) -> Option<String>) -> Self {
+        let text = std::str::from_utf8(&self.bytes).unwrap_or_default();
+        let indices: Vec<u64> = choices(&self.document).map(|(index, _)| index).collect();
+        let changed = edit::with_strings(text, |path, said| {
+            let place = match path {
+                [key, place, ..] if key == "choices" => place.parse().ok().and_then(|place: usize| indices.get(place)),
+                _ => None,
+            };
+            change(place.copied().unwrap_or_default(), said)
+        });
+        self.document = serde_json::from_str(&changed).unwrap_or_default();
+        self.bytes = Bytes::from(changed);
+        self
+    }
+
+    /// The answer with `words` before what each choice says, but those that are `refused`.
+    #[must_use]
+    pub fn after(bytes: &Bytes, asked: &Asked, words: &str) -> Bytes {
+        let Ok(text) = std::str::from_utf8(bytes) else { return bytes.clone() };
+        if asked.surface == Surface::Responses {
+            let item = with(
+                &responses::refusal_item(),
+                [
+                    ("status", json!("completed")),
+                    ("id", json!("msg_help")),
+                    ("content", json!([responses::part("output_text", words)])),
+                ],
+            );
+            return Bytes::from(edit::with_first(text, "output", &item));
+        }
+        let document: Value = serde_json::from_str(text).unwrap_or_default();
+        let mut changed = text.to_owned();
+        for (place, (_, choice)) in choices(&document).enumerate() {
+            let said = choice.pointer("/message/content").or_else(|| choice.get("text"));
+            let said = said.and_then(Value::as_str).unwrap_or_default();
+            let whole = json!(format!("{words}\n\n{said}").trim_end());
+            changed = edit::at(&changed, &["choices", &place.to_string()], |choice| match asked.surface {
+                Surface::Completions => edit::with_member(choice, "text", &whole),
+                _ => edit::at(choice, &["message"], |message| edit::with_member(message, "content", &whole)),
+            });
+        }
+        Bytes::from(changed)
     }
 
     /// The answer to what was `asked` with `refused` choices replaced by their messages: their texts, tool calls and log

@@ -1,12 +1,15 @@
 //! The end of a streamed answer, or of one of its choices, in the shape of its surface wherever it is cut.
 
 use super::chunk::Chunk;
+use super::completion::choices;
 use super::moderation;
 use super::progress::Progress;
 use super::refusal::{Choice, FinishReason, Refusal, Seen, with};
 use super::request::{Asked, Surface};
 use super::{responses, sse};
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -26,6 +29,22 @@ pub struct Cut {
     /// Whether the upstream says itself what it found.
     is_annotated: bool,
     is_done: bool,
+    /// Who was given help, and in a response, the item that gave it.
+    helped: BTreeSet<u64>,
+    help_item: Option<Value>,
+}
+
+/// A whole message as one delta: the calls of a stream have places.
+fn streamed(message: Option<&Value>, seen: Seen) -> Value {
+    let mut delta = message.and_then(Value::as_object).cloned().unwrap_or_default();
+    if seen > Seen::Nothing {
+        delta.remove("role");
+    }
+    let calls = delta.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten();
+    for (place, call) in calls.enumerate() {
+        *call = with(call, [("index", json!(place))]);
+    }
+    Value::Object(delta)
 }
 
 impl Cut {
@@ -43,6 +62,8 @@ impl Cut {
             pieces: 0,
             is_annotated: false,
             is_done: false,
+            helped: BTreeSet::new(),
+            help_item: None,
         }
     }
 
@@ -87,6 +108,74 @@ impl Cut {
         }
         let choice = Choice { asked, index, message, finish };
         choice.streamed(&Value::Object(self.shared.clone()), seen).collect()
+    }
+
+    /// What is said to someone who needs help now, before the first word of each choice; nothing where no help is given or it
+    /// was said.
+    #[must_use]
+    pub fn help(&mut self, next: &Chunk) -> Vec<String> {
+        let Some(help) = self.asked.help.clone() else { return Vec::new() };
+        if self.asked.surface == Surface::Responses {
+            let is_item = next.document().is_some_and(|event| event.get("output_index").is_some());
+            if !is_item || !self.helped.insert(0) {
+                return Vec::new();
+            }
+            let (events, item) = self.progress.item(&help);
+            self.help_item = Some(item);
+            return vec![events];
+        }
+        let new = next.said.choices.iter().filter(|index| self.helped.insert(**index));
+        let says = |index: &u64| {
+            let (asked, words) = (&*self.asked, format!("{help}\n\n"));
+            Choice { asked, index: *index, message: &words, finish: self.finish }
+                .said(&Value::Object(self.shared.clone()))
+        };
+        new.copied().collect::<Vec<u64>>().iter().map(says).collect()
+    }
+
+    /// An event as it leaves: where help stands before a response, later items and events count on from it.
+    #[must_use]
+    pub fn shifted(&self, chunk: &Chunk, bytes: Bytes) -> Bytes {
+        let (Some(item), Some(event)) = (&self.help_item, chunk.document()) else { return bytes };
+        let mut event = event.clone();
+        for (key, more) in [("output_index", 1), ("sequence_number", Progress::ITEM_EVENTS)] {
+            if let Some(number) = event.get(key).and_then(Value::as_u64) {
+                event = with(&event, [(key, json!(number + more))]);
+            }
+        }
+        if let Some(output) = event.pointer_mut("/response/output").and_then(Value::as_array_mut) {
+            output.insert(0, item.clone());
+        }
+        let name = event.get("type").and_then(Value::as_str).map(|kind| format!("event: {kind}\n")).unwrap_or_default();
+        Bytes::from(format!("{name}{}", sse::event(&event.to_string())))
+    }
+
+    /// A whole answer as the rest of a stream of which no text was seen.
+    #[must_use]
+    pub fn told(&self, answer: &[u8], seen: Seen) -> String {
+        let document: Value = serde_json::from_slice(answer).unwrap_or_default();
+        let usage = document.get("usage").filter(|_| self.asked.include_usage);
+        let mut events = String::new();
+        let mut tell = |choices: Value, usage: Option<&Value>| {
+            let mut chunk = with(&Value::Object(self.shared.clone()), [("choices", choices)]);
+            if let Some(usage) = usage {
+                chunk = with(&chunk, [("usage", usage.clone())]);
+            }
+            events.push_str(&sse::event(&chunk.to_string()));
+        };
+        for (index, choice) in choices(&document) {
+            let (key, said, end) = match self.asked.surface {
+                Surface::Completions => ("text", choice.get("text").cloned().unwrap_or_default(), json!("")),
+                _ => ("delta", streamed(choice.get("message"), seen), json!({})),
+            };
+            let finish = choice.get("finish_reason").cloned().unwrap_or_default();
+            tell(json!([{"index": index, key: said, "finish_reason": null}]), None);
+            tell(json!([{"index": index, key: end, "finish_reason": finish}]), None);
+        }
+        if usage.is_some() {
+            tell(json!([]), usage);
+        }
+        events
     }
 
     /// Whether the end of a choice is the end of the stream.

@@ -8,6 +8,7 @@ pub mod completion;
 mod completions;
 pub mod cut;
 mod data;
+pub mod edit;
 mod embeddings;
 pub mod error;
 pub mod json;

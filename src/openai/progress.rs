@@ -19,19 +19,23 @@ pub struct Progress {
     /// The place of the message that has begun, or of the next item.
     output_index: u64,
     sequence_number: u64,
+    /// Items of ours that came before the response's.
+    shift: u64,
 }
 
 impl Progress {
     /// Notes an event that the client has been given.
     pub fn note(&mut self, event: &Value) {
         let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let number = |key: &str| event.get(key).and_then(Value::as_u64);
+        let (items, events) = (self.shift, self.shift * Self::ITEM_EVENTS);
+        let index = event.get("output_index").and_then(Value::as_u64).map(|index| index + items);
+        let number = event.get("sequence_number").and_then(Value::as_u64).map(|number| number + events);
         self.begun = true;
-        self.sequence_number = number("sequence_number").unwrap_or(self.sequence_number) + 1;
+        self.sequence_number = number.unwrap_or(self.sequence_number) + 1;
         let kind = text("/type");
         match kind.strip_prefix("response.").unwrap_or(kind) {
             "output_item.added" => {
-                self.output_index = number("output_index").unwrap_or(self.output_index);
+                self.output_index = index.unwrap_or(self.output_index);
                 (self.parts, self.part) = (Vec::new(), None);
                 self.open = event.get("item").filter(|item| is_message(item)).cloned();
             }
@@ -49,11 +53,35 @@ impl Progress {
             }
             "output_item.done" => {
                 self.items.extend(event.get("item").cloned());
-                self.output_index = number("output_index").unwrap_or(self.output_index) + 1;
+                self.output_index = index.unwrap_or(self.output_index) + 1;
                 (self.open, self.parts, self.part) = (None, Vec::new(), None);
             }
             _ => {}
         }
+    }
+
+    /// How many events [`item`](Self::item) takes.
+    pub const ITEM_EVENTS: u64 = 6;
+
+    /// The events of one more item, a message of ours, and the item when it is whole. The next item is the one after it.
+    pub fn item(&mut self, message: &str) -> (String, Value) {
+        let mut events = Events { next: self.sequence_number, at: Map::new(), place: 0, text: String::new() };
+        let item = with(&refusal_item(), [("id", json!("msg_help"))]);
+        let output_index = json!(self.output_index);
+        events.add("output_item.added", [("output_index", output_index.clone()), ("item", item.clone())]);
+        let at = [("item_id".to_owned(), json!("msg_help")), ("output_index".to_owned(), output_index.clone())];
+        events.at = Map::from_iter(at);
+        let kind = said_as(false);
+        events.of_part("content_part.added", ("part", part(kind, "")), kind);
+        events.of_part("output_text.delta", ("delta", json!(message)), kind);
+        let whole = events.close(kind, message);
+        let item = with(&item, [("status", json!("completed")), ("content", json!([whole]))]);
+        events.at = Map::new();
+        events.add("output_item.done", [("output_index", output_index), ("item", item.clone())]);
+        self.items.push(item.clone());
+        self.shift += 1;
+        (self.sequence_number, self.output_index) = (events.next, self.output_index + 1);
+        (events.text, item)
     }
 
     /// The events that say `message` and end the response; where text was seen already, after that.

@@ -168,6 +168,16 @@ impl Choice<'_> {
         if self.asked.structured { "refusal" } else { "content" }
     }
 
+    /// The choice in a stream: words before all others.
+    pub(super) fn said(self, frame: &Value) -> String {
+        let said = match self.asked.surface {
+            Surface::Completions => ("text", json!(self.message)),
+            _ => ("delta", json!({"role": "assistant", "content": self.message})),
+        };
+        let choice = json!({"index": self.index, "logprobs": null, "finish_reason": null});
+        sse::event(&with(frame, [("choices", json!([with(&choice, [said])]))]).to_string())
+    }
+
     /// The choice in a stream: its text and its end, each an event; `frame` holds what all chunks share. Where text of it was
     /// seen, the message comes after that.
     pub(super) fn streamed(self, frame: &Value, seen: Seen) -> impl Iterator<Item = String> {

@@ -1,10 +1,13 @@
 //! A request of any surface: its bytes, and the texts that the LLM will read.
 
+use super::edit;
 use super::json::{self, Fault};
 use super::text::{Texts, is_identifier, spelt_out};
 use super::{chat, completions, embeddings, responses};
+use crate::policy::message::Languages;
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// An endpoint that the LLM can be reached by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -21,6 +24,7 @@ pub enum Surface {
 }
 
 /// A request that owns its bytes; everything else is derived from them.
+#[derive(Clone)]
 pub struct Request {
     bytes: Bytes,
     asked: Asked,
@@ -37,6 +41,7 @@ pub struct Request {
 }
 
 /// One turn.
+#[derive(Clone)]
 pub struct Message {
     /// Who speaks.
     pub role: Role,
@@ -88,6 +93,10 @@ pub struct Asked {
     pub moderation: bool,
     /// Whether an object of a schema is asked for: clients read content as JSON then, and words in `refusal`.
     pub structured: bool,
+    /// The languages that the client reads.
+    pub languages: Languages,
+    /// What is said before the answer, to someone who needs help now.
+    pub help: Option<Arc<str>>,
     /// How many choices are asked for, of all questions together.
     pub choices: u64,
     /// What the choices answer: what the user said since the last answer, or each prompt.
@@ -144,6 +153,8 @@ impl Request {
             include_usage: include_usage(body)?,
             moderation: body.get("moderation").is_some_and(Value::is_object),
             structured: structured(body),
+            languages: Languages::default(),
+            help: None,
             choices: n.saturating_mul(questions.len().max(1) as u64),
             questions,
         };
@@ -156,6 +167,52 @@ impl Request {
         &self.bytes
     }
 
+    /// Whether words can be said to the LLM before the request's own.
+    #[must_use]
+    pub fn can_be_steered(&self) -> bool {
+        match self.asked.surface {
+            Surface::Chat | Surface::Responses => true,
+            Surface::Completions => !self.opaque,
+            Surface::Embeddings => false,
+        }
+    }
+
+    /// Puts `words` before all that the LLM reads; the rest of the bytes stays.
+    pub fn steer(&mut self, words: &str) {
+        let Ok(text) = std::str::from_utf8(&self.bytes) else { return };
+        let before = |said: &str| format!("{words}\n\n{said}");
+        let steered = match self.asked.surface {
+            Surface::Chat => edit::with_first(text, "messages", &json!({"role": "system", "content": words})),
+            Surface::Responses => {
+                let body: Value = serde_json::from_str(text).unwrap_or_default();
+                let said = body.get("instructions").and_then(Value::as_str).unwrap_or_default();
+                edit::with_member(text, "instructions", &json!(before(said).trim_end()))
+            }
+            Surface::Completions => edit::with_strings(text, |path, said| match path {
+                [key] | [key, _] if key == "prompt" => Some(before(said)),
+                _ => None,
+            }),
+            Surface::Embeddings => return,
+        };
+        self.bytes = Bytes::from(steered);
+    }
+
+    /// The same request for a whole answer, where it is for a streamed one.
+    #[must_use]
+    pub fn for_whole(&self) -> Bytes {
+        let Ok(text) = std::str::from_utf8(&self.bytes) else { return self.bytes.clone() };
+        let whole = edit::with_member(text, "stream", &json!(false));
+        match text.contains("\"stream_options\"") {
+            true => Bytes::from(edit::with_member(&whole, "stream_options", &Value::Null)),
+            false => Bytes::from(whole),
+        }
+    }
+
+    /// Notes which languages its client reads.
+    pub fn spoken_in(&mut self, languages: Languages) {
+        self.asked.languages = languages;
+    }
+
     /// What is still to be known of the request when its bytes have been handed on.
     #[must_use]
     pub fn asked(&self) -> &Asked {
@@ -166,7 +223,7 @@ impl Request {
 impl Asked {
     /// What is known of an answer whose request was not seen.
     #[must_use]
-    pub const fn nothing(surface: Surface) -> Self {
+    pub fn nothing(surface: Surface) -> Self {
         Self {
             surface,
             model: String::new(),
@@ -174,6 +231,8 @@ impl Asked {
             include_usage: false,
             moderation: false,
             structured: false,
+            languages: Languages::default(),
+            help: None,
             choices: 1,
             questions: Vec::new(),
         }

@@ -87,7 +87,11 @@ fn detections(verdict: &Verdict) -> Vec<Value> {
         (Action::Flag, _) if scores.manipulation > scores.violation => {
             vec![found("manipulation", "trick", scores.manipulation)]
         }
-        (Action::Flag | Action::Block(_), Some(kind)) => vec![found("ama-principles", kind.id, scores.violation)],
-        (Action::Flag | Action::Block(_), None) => vec![found("unjudgeable", "partial-scan", 1.0)],
+        (Action::Flag | Action::Block(_) | Action::Rewrite(..), Some(kind)) => {
+            vec![found("ama-principles", kind.id, scores.violation)]
+        }
+        (Action::Flag | Action::Block(_) | Action::Rewrite(..), None) => {
+            vec![found("unjudgeable", "partial-scan", 1.0)]
+        }
     }
 }

@@ -21,7 +21,7 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Report, ProxyError> {
     let stopped = verdicts.iter().filter(|verdict| verdict.action.stops());
     let strongest = stopped.max_by_key(|verdict| verdict.action.rank());
     let body = match strongest.map(|verdict| &verdict.action) {
-        Some(Action::Block(notice) | Action::Escalate(notice)) => {
+        Some(Action::Block(notice) | Action::Escalate(notice) | Action::Rewrite(_, notice)) => {
             json!({"action": "BLOCKED", "blocked_reason": &*notice.message})
         }
         _ => json!({"action": "NONE"}),

@@ -1,8 +1,10 @@
 //! Reads a policy file. All faults of a file are found in one reading, each with its line and key.
 
+use super::message::{self, Messages};
 use super::taxonomy::Principle;
-use super::{Direction, Effect, FailMode, OnUnavailable, Policy, Rule, Score, Unjudgeable};
+use super::{Direction, Effect, FailMode, OnUnavailable, Policy, Rewrite, Rule, Score, Unjudgeable};
 use crate::digest;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::panic::catch_unwind;
@@ -75,7 +77,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn policy(&mut self, section: Section<'_>) -> Option<Policy> {
         let table = section.table;
-        self.known_keys(section, &["name", "description", "unjudgeable", "on_unavailable", "rules"]);
+        self.known_keys(section, &["name", "description", "unjudgeable", "on_unavailable", "instead", "rules"]);
         let name = self.text_of(section, "name");
         if table.contains_key("description") {
             self.text_of(section, "description");
@@ -83,9 +85,63 @@ impl Reader<'_> {
         let unjudgeable =
             self.one_of(section, "unjudgeable", &[("allow", Unjudgeable::Allow), ("block", Unjudgeable::Block)]);
         let on_unavailable = self.on_unavailable(table);
+        let instead = self.instead(table);
         let rules = self.rules(table);
         let hash = digest::short(self.text.as_bytes());
-        Some(Policy { name: name?, hash, unjudgeable: unjudgeable?, on_unavailable: on_unavailable?, rules: rules? })
+        Some(Policy {
+            name: name?,
+            hash,
+            unjudgeable: unjudgeable?,
+            on_unavailable: on_unavailable?,
+            rules: rules?,
+            instead: instead?,
+        })
+    }
+
+    /// What can be done instead of what goes against each principle.
+    fn instead(&mut self, table: &Table) -> Option<BTreeMap<Principle, Messages>> {
+        let Some(item) = table.get("instead") else { return Some(BTreeMap::new()) };
+        let Some(principles) = item.as_table_like() else {
+            self.fault(item.span(), "instead", "expected a table for each principle, such as [instead.IV]");
+            return None;
+        };
+        let mut found = BTreeMap::new();
+        for (id, item) in principles.iter() {
+            let key = format!("instead.{id}");
+            match (Principle::from_id(id), self.languages(item, &key)) {
+                (Some(principle), Some(messages)) => drop(found.insert(principle, messages)),
+                (None, _) => self.fault(item.span(), &key, "unknown principle; known: I to IX, G"),
+                (_, None) => {}
+            }
+        }
+        Some(found)
+    }
+
+    /// A text, or a text for each language.
+    fn languages(&mut self, item: &Item, key: &str) -> Option<Messages> {
+        let is_said = |text: &&str| !text.trim().is_empty();
+        if let Some(text) = item.as_str().filter(is_said) {
+            return Some(Messages::one(message::DEFAULT, text.trim()));
+        }
+        let mut messages = Messages::default();
+        for (language, item) in item.as_table_like().into_iter().flat_map(|table| table.iter()) {
+            let is_code = (2..=3).contains(&language.len()) && language.bytes().all(|byte| byte.is_ascii_lowercase());
+            match item.as_str().filter(is_said).filter(|_| is_code) {
+                Some(text) => messages.add(language, text.trim()),
+                None => {
+                    self.fault(
+                        item.span(),
+                        &format!("{key}.{language}"),
+                        "expected a text under a language such as en",
+                    );
+                }
+            }
+        }
+        if messages.is_empty() {
+            self.fault(item.span(), key, "expected a text that is not empty, or a text for each language");
+            return None;
+        }
+        Some(messages)
     }
 
     fn on_unavailable(&mut self, table: &Table) -> Option<OnUnavailable> {
@@ -138,15 +194,26 @@ impl Reader<'_> {
         let effects = [
             ("allow", Effect::Allow),
             ("flag", Effect::Flag),
+            ("steer", Effect::Rewrite(Rewrite::Steer)),
+            ("replace", Effect::Rewrite(Rewrite::Replace)),
+            ("excise", Effect::Rewrite(Rewrite::Excise)),
+            ("regenerate", Effect::Rewrite(Rewrite::Regenerate)),
             ("escalate", Effect::Escalate),
             ("block", Effect::Block),
         ];
         let effect = self.one_of(section, "action", &effects);
-        // Only what stands in place of an answer needs words.
-        let message = match effect {
-            Some(Effect::Escalate | Effect::Block) => self.text_of(section, "message"),
-            _ => Some(String::new()),
+        let side = match effect {
+            Some(Effect::Rewrite(Rewrite::Steer)) => {
+                Some((Direction::Prompt, "steer changes prompts, not completions"))
+            }
+            Some(Effect::Rewrite(_)) => Some((Direction::Completion, "this action changes completions, not prompts")),
+            _ => None,
         };
+        if let Some((_, why)) = side.filter(|(side, _)| direction.is_some_and(|direction| direction != *side)) {
+            self.fault(span(section.table.get("action")), &format!("{}action", section.at), why);
+            return None;
+        }
+        let message = self.message(section, effect);
         Some(Rule {
             name: Arc::from(name?),
             direction: direction?,
@@ -155,8 +222,24 @@ impl Reader<'_> {
             threshold: threshold?,
             threshold_in_context: in_context?,
             effect: effect?,
-            message: Arc::from(message?.trim()),
+            message: message?,
         })
+    }
+
+    /// The words of a rule. Only what stands in place of an answer, or before it, needs any.
+    fn message(&mut self, section: Section<'_>, effect: Option<Effect>) -> Option<Messages> {
+        let Section { table, at } = section;
+        let (key, item) = (format!("{at}message"), table.get("message"));
+        match (effect, item) {
+            (Some(Effect::Allow | Effect::Flag | Effect::Rewrite(Rewrite::Steer)) | None, _) => {
+                Some(Messages::default())
+            }
+            (_, Some(item)) => self.languages(item, &key),
+            (_, None) => {
+                self.fault(table.span(), &key, "expected a text that is not empty, or a text for each language");
+                None
+            }
+        }
     }
 
     fn principles(&mut self, Section { table, at }: Section<'_>) -> Option<Vec<Principle>> {
@@ -281,9 +364,9 @@ action = "flag"
             shown,
             [
                 "p.toml:2: unjudgeable: expected one of allow, block",
-                "p.toml:3: colour: unknown key; known: name, description, unjudgeable, on_unavailable, rules",
+                "p.toml:3: colour: unknown key; known: name, description, unjudgeable, on_unavailable, instead, rules",
                 "p.toml:6: on_unavailable.completion: expected one of allow, block",
-                "p.toml:7: rules[0].message: expected a text that is not empty",
+                "p.toml:7: rules[0].message: expected a text that is not empty, or a text for each language",
                 "p.toml:11: rules[0].principles: unknown principle \"X\"; known: I to IX, G",
                 "p.toml:12: rules[0].threshold: expected a probability between 0 and 1",
                 "p.toml:14: rules[1].threshold: expected a probability between 0 and 1",

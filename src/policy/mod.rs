@@ -3,10 +3,13 @@
 //! [`Policy::decide`] is pure and total. [`mod@file`] reads policies, [`reload`] keeps the live one.
 
 pub mod file;
+pub mod message;
 pub mod reload;
 pub mod taxonomy;
 
 use crate::classify::Scores;
+use message::{Languages, Messages};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use taxonomy::Principle;
@@ -24,6 +27,8 @@ pub struct Policy {
     pub on_unavailable: OnUnavailable,
     /// The rules, in the order of the file.
     pub rules: Vec<Rule>,
+    /// What is said after a refusal, by the violated principle: what can be done instead.
+    pub instead: BTreeMap<Principle, Messages>,
 }
 
 /// One rule of a policy.
@@ -43,8 +48,8 @@ pub struct Rule {
     pub threshold_in_context: f32,
     /// What is then done.
     pub effect: Effect,
-    /// What the person reads in place of an answer.
-    pub message: Arc<str>,
+    /// What the person reads in place of an answer, or before it.
+    pub message: Messages,
 }
 
 /// Which way a text goes.
@@ -74,10 +79,32 @@ pub enum Effect {
     Allow,
     /// Let it pass and mark it.
     Flag,
-    /// Give help text in place of an answer.
+    /// Change it, so that it may pass.
+    Rewrite(Rewrite),
+    /// Give help text before anything else.
     Escalate,
     /// Refuse.
     Block,
+}
+
+impl Effect {
+    /// Whether it leaves less than was said, for an ethical reason.
+    const fn refuses(self) -> bool {
+        matches!(self, Self::Block | Self::Rewrite(Rewrite::Replace | Rewrite::Excise | Rewrite::Regenerate))
+    }
+}
+
+/// How a text is changed. It is removed, or words of the policy are put in its place; nothing is paraphrased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rewrite {
+    /// A prompt passes with a system message that names the principle and asks for the ethical alternative.
+    Steer,
+    /// A completion becomes the rule's message.
+    Replace,
+    /// A completion loses its violating sentences.
+    Excise,
+    /// The LLM is asked once more, with the principle named.
+    Regenerate,
 }
 
 /// What is done with what cannot be judged.
@@ -114,6 +141,8 @@ pub struct Evidence<'a> {
     pub scores: &'a Scores,
     /// Whether the text is the last turn of a conversation, judged in the light of the turns before it.
     pub in_context: bool,
+    /// The languages that whoever asks reads.
+    pub languages: &'a Languages,
 }
 
 /// What the operator wants done with a text.
@@ -123,7 +152,9 @@ pub enum Action {
     Allow,
     /// It passes, and is counted and logged as flagged.
     Flag,
-    /// The person gets help text.
+    /// It is changed; what the notice says is put in its place, or tells what to do instead.
+    Rewrite(Rewrite, Notice),
+    /// The person gets help text first.
     Escalate(Notice),
     /// It is refused.
     Block(Notice),
@@ -156,15 +187,16 @@ impl Action {
         match self {
             Self::Allow => "allow",
             Self::Flag => "flag",
+            Self::Rewrite(..) => "rewrite",
             Self::Escalate(_) => "escalate",
             Self::Block(_) => "block",
         }
     }
 
-    /// Whether the text goes no further.
+    /// Whether the text goes no further as it is.
     #[must_use]
     pub const fn stops(&self) -> bool {
-        matches!(self, Self::Block(_) | Self::Escalate(_))
+        matches!(self, Self::Block(_) | Self::Escalate(_) | Self::Rewrite(..))
     }
 
     /// Rank when several texts of one message are decided: help comes before a refusal, a refusal before a mark.
@@ -173,8 +205,9 @@ impl Action {
         match self {
             Self::Allow => 0,
             Self::Flag => 1,
-            Self::Block(_) => 2,
-            Self::Escalate(_) => 3,
+            Self::Rewrite(..) => 2,
+            Self::Block(_) => 3,
+            Self::Escalate(_) => 4,
         }
     }
 }
@@ -186,13 +219,28 @@ impl Policy {
         let Some(rule) = self.rules.iter().find(|rule| rule.applies(direction, evidence)) else {
             return Action::Allow;
         };
-        let notice = || Notice { message: Arc::clone(&rule.message), rule: Arc::clone(&rule.name) };
+        let notice = || {
+            let mut message = rule.message.text(evidence.languages);
+            let principle = evidence.scores.likeliest().principle;
+            if let (true, Some(instead)) = (rule.effect.refuses(), self.instead.get(&principle)) {
+                message = Arc::from(format!("{message} {}", instead.text(evidence.languages)));
+            }
+            Notice { message, rule: Arc::clone(&rule.name) }
+        };
         match rule.effect {
             Effect::Allow => Action::Allow,
             Effect::Flag => Action::Flag,
+            Effect::Rewrite(rewrite) => Action::Rewrite(rewrite, notice()),
             Effect::Escalate => Action::Escalate(notice()),
             Effect::Block => Action::Block(notice()),
         }
+    }
+
+    /// Whether some rule for `direction` changes texts in this way.
+    #[must_use]
+    pub fn rewrites(&self, direction: Direction, rewrite: Rewrite) -> bool {
+        let does = |rule: &Rule| rule.direction == direction && rule.effect == Effect::Rewrite(rewrite);
+        self.rules.iter().any(does)
     }
 
     /// What is done with a text that nothing could judge.
@@ -207,7 +255,7 @@ impl Policy {
 
 impl Rule {
     fn applies(&self, direction: Direction, evidence: Evidence<'_>) -> bool {
-        let Evidence { scores, in_context } = evidence;
+        let Evidence { scores, in_context, .. } = evidence;
         let threshold = if in_context { self.threshold_in_context } else { self.threshold };
         let probability = match self.score {
             Score::Violation => scores.violation,
@@ -241,17 +289,24 @@ mod tests {
             threshold,
             threshold_in_context: threshold,
             effect,
-            message: "m".into(),
+            message: Messages::one("en", "m"),
         }
     }
 
     fn policy(rules: Vec<Rule>) -> Policy {
         let on_unavailable = OnUnavailable { prompt: FailMode::Closed, completion: FailMode::Open };
-        Policy { name: "p".into(), hash: "h".into(), unjudgeable: Unjudgeable::Block, on_unavailable, rules }
+        Policy {
+            name: "p".into(),
+            hash: "h".into(),
+            unjudgeable: Unjudgeable::Block,
+            on_unavailable,
+            rules,
+            instead: BTreeMap::new(),
+        }
     }
 
     fn decide(policy: &Policy, direction: Direction, scores: &Scores) -> &'static str {
-        policy.decide(direction, Evidence { scores, in_context: false }).id()
+        policy.decide(direction, Evidence { scores, in_context: false, languages: &Languages::default() }).id()
     }
 
     #[test]

@@ -51,6 +51,25 @@ impl Principle {
         }
     }
 
+    /// The principle with its meaning, as it is told to an LLM.
+    #[must_use]
+    pub const fn means(self) -> &'static str {
+        match self {
+            Self::I => "principle I (competent care, with compassion and respect for human dignity and rights)",
+            Self::II => {
+                "principle II (professionalism and honesty, and the reporting of deficient or deceptive colleagues)"
+            }
+            Self::III => "principle III (respect for the law, and work to change what harms patients)",
+            Self::IV => "principle IV (the rights of patients and colleagues, confidences and privacy)",
+            Self::V => "principle V (science, learning, consultation, and information for patients and the public)",
+            Self::VI => "principle VI (freedom to choose whom to serve, except in emergencies)",
+            Self::VII => "principle VII (the improvement of the community and of public health)",
+            Self::VIII => "principle VIII (responsibility to the patient as paramount)",
+            Self::IX => "principle IX (access to medical care for all people)",
+            Self::G => "which forbid harm to people",
+        }
+    }
+
     /// The principle with this identifier.
     #[must_use]
     pub fn from_id(id: &str) -> Option<Self> {

@@ -1,0 +1,122 @@
+//! The judgement of a whole answer: every text of every choice, as the answer to what was asked.
+
+use super::{Cleared, Decision, Guard, Verdict};
+use super::{conversation, coverage, pass_unjudged, refuses, rewrite, scan, unjudgeable};
+use crate::classify::Input;
+use crate::classify::pool::Unavailable;
+use crate::classify::reading::Judged;
+use crate::detect::Coverage;
+use crate::openai::completion::Completion;
+use crate::openai::request::Asked;
+use crate::policy::{Action, Direction, Evidence, Notice, Policy, Rewrite};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// One text of an answer, and what it answers.
+#[derive(Clone, Copy)]
+struct Text<'a> {
+    policy: &'a Policy,
+    asked: &'a Asked,
+    index: u64,
+    text: &'a str,
+}
+
+impl Guard {
+    /// Judges every choice of `completion` as the answer to what was asked; refused choices are replaced, the others kept.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the model cannot judge and the policy fails closed.
+    pub async fn inspect_completion(
+        &self,
+        policy: &Policy,
+        asked: &Asked,
+        completion: Completion,
+    ) -> Result<Decision<Cleared<Bytes>>, Unavailable> {
+        if refuses(policy, completion.opaque, Coverage::Full) {
+            return Ok(self.withhold(asked, completion));
+        }
+        let text = |index: u64, text| Text { policy, asked, index, text };
+        let choices = completion.choices.iter();
+        let texts: Vec<Text<'_>> =
+            choices.flat_map(|(index, texts)| texts.iter().map(|said| text(*index, said))).collect();
+        let judged = match self.pool.judge(texts.iter().map(|text| text.input(text.text)).collect()).await {
+            Ok(judged) => judged,
+            Err(why) => {
+                let verdict = pass_unjudged(policy, Direction::Completion, why)?;
+                return Ok(Decision { outcome: Cleared::new(completion.into_bytes()), verdict });
+            }
+        };
+        let coverage = coverage(&judged);
+        if refuses(policy, false, coverage) {
+            return Ok(self.withhold(asked, completion));
+        }
+        let mut verdict = Verdict::nothing(Direction::Completion, scan(completion.opaque, coverage));
+        let mut refused: BTreeMap<u64, Notice> = BTreeMap::new();
+        let mut excised: BTreeMap<(u64, String), String> = BTreeMap::new();
+        for (text, judged) in texts.into_iter().zip(judged) {
+            let action = text.decide(&judged);
+            match &action {
+                Action::Rewrite(Rewrite::Excise, notice) => match self.excised(text, notice).await {
+                    Some(left) => drop(excised.insert((text.index, text.text.to_owned()), left)),
+                    None => drop(refused.entry(text.index).or_insert_with(|| notice.clone())),
+                },
+                Action::Block(notice) | Action::Escalate(notice) | Action::Rewrite(_, notice) => {
+                    refused.entry(text.index).or_insert_with(|| notice.clone());
+                }
+                Action::Allow | Action::Flag => {}
+            }
+            verdict.add(action, judged.scores);
+        }
+        let change = |index: u64, said: &str| excised.get(&(index, said.to_owned())).cloned();
+        let completion = if excised.is_empty() { completion } else { completion.with_texts(change) };
+        let mut bytes = match refused.is_empty() {
+            true => completion.into_bytes(),
+            false => self.without(asked, completion, &refused),
+        };
+        if let Some(help) = &asked.help {
+            bytes = Completion::after(&bytes, asked, help);
+        }
+        Ok(Decision { outcome: Cleared::new(bytes), verdict })
+    }
+
+    /// A text without its violating sentences, when what is left is sound.
+    async fn excised(&self, text: Text<'_>, notice: &Notice) -> Option<String> {
+        // Arguments of a call are no sentences.
+        if serde_json::from_str::<serde_json::Value>(text.text).is_ok() {
+            return None;
+        }
+        let sentences = rewrite::sentences(text.text);
+        let judged = self.pool.judge(sentences.iter().map(|one| text.input(one)).collect()).await.ok()?;
+        let bad: Vec<bool> = judged.iter().map(|judged| text.decide(judged).stops()).collect();
+        let left = rewrite::without(&sentences, &bad, &notice.message)?;
+        // The notice is ours: what is judged is what is left of the LLM's words.
+        let words: String = sentences.iter().zip(&bad).filter(|(_, bad)| !**bad).map(|(one, _)| *one).collect();
+        let judged = self.pool.judge(vec![text.input(&words)]).await.ok()?;
+        (!judged.iter().any(|judged| text.decide(judged).stops())).then_some(left)
+    }
+
+    /// The completion without what cannot be judged, which is all of it.
+    fn withhold(&self, asked: &Asked, completion: Completion) -> Decision<Cleared<Bytes>> {
+        let (notice, verdict) = unjudgeable(Direction::Completion);
+        let refused = completion.choices.keys().map(|index| (*index, notice.clone())).collect();
+        Decision { outcome: Cleared::new(self.without(asked, completion, &refused)), verdict }
+    }
+
+    fn without(&self, asked: &Asked, completion: Completion, refused: &BTreeMap<u64, Notice>) -> Bytes {
+        let messages = refused.iter().map(|(index, notice)| (*index, &*notice.message)).collect();
+        completion.without(asked, &messages, self.finish)
+    }
+}
+
+impl Text<'_> {
+    /// Words of the text, to be judged as its answer.
+    fn input(&self, words: &str) -> Input {
+        let prompt = conversation::excerpt(self.asked.question(self.index));
+        Input::Completion { prompt, completion: words.to_owned() }
+    }
+
+    fn decide(&self, judged: &Judged) -> Action {
+        let evidence = Evidence { scores: &judged.scores, in_context: false, languages: &self.asked.languages };
+        self.policy.decide(Direction::Completion, evidence)
+    }
+}

@@ -1,0 +1,122 @@
+//! The judgement of a request: everything in it that the LLM will read.
+
+use super::conversation::{self, Exhibit, Standing};
+use super::{Cleared, Decision, Guard, Outcome, Substitute, Verdict};
+use super::{coverage, pass_unjudged, refuses, rewrite, scan, unjudgeable};
+use crate::classify::pool::Unavailable;
+use crate::classify::reading::Judged;
+use crate::classify::{Input, Scores};
+use crate::detect::Coverage;
+use crate::openai::request::{Request, Surface};
+use crate::policy::taxonomy::Principle;
+use crate::policy::{Action, Direction, Evidence, Policy};
+
+/// From here on a completion counts as declining.
+const DECLINED: f32 = 0.5;
+
+/// What was found in a request.
+struct Findings<'a> {
+    policy: &'a Policy,
+    request: &'a Request,
+    verdict: Verdict,
+    /// Whether something in it is refused, whatever else is.
+    is_refused: bool,
+    /// The principle that the LLM is to be reminded of.
+    steered: Option<Principle>,
+}
+
+impl Guard {
+    /// Judges everything in `request` that the LLM will read.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the model cannot judge and the policy fails closed.
+    pub async fn inspect_request(
+        &self,
+        policy: &Policy,
+        mut request: Request,
+    ) -> Result<Decision<Outcome<Request>>, Unavailable> {
+        let exhibits = conversation::exhibits(&request);
+        let inputs = exhibits.iter().map(|exhibit| exhibit.input.clone()).collect();
+        let judged = match self.pool.judge(inputs).await {
+            Ok(judged) => judged,
+            Err(why) => {
+                let verdict = pass_unjudged(policy, Direction::Prompt, why)?;
+                if refuses(policy, request.opaque, Coverage::Full) {
+                    let (notice, verdict) = unjudgeable(Direction::Prompt);
+                    return Ok(Decision { outcome: Outcome::Instead(Substitute::Refusal(notice, None)), verdict });
+                }
+                return Ok(Decision { outcome: Outcome::Pass(Cleared::new(request)), verdict });
+            }
+        };
+        let coverage = coverage(&judged);
+        let scan = scan(request.opaque || request.unseen, coverage);
+        let verdict = Verdict::nothing(Direction::Prompt, scan);
+        let is_refused = refuses(policy, request.opaque, coverage);
+        let mut findings = Findings { policy, request: &request, verdict, is_refused, steered: None };
+        // What cannot be judged is refused, but someone who needs help gets it first.
+        if findings.is_refused {
+            findings.verdict = unjudgeable(Direction::Prompt).1;
+        }
+        for (exhibit, judged) in exhibits.into_iter().zip(judged) {
+            self.weigh((exhibit, judged.scores), &mut findings).await;
+        }
+        let Findings { verdict, is_refused, steered, .. } = findings;
+        if let Some(principle) = steered {
+            request.steer(&rewrite::steer(principle));
+        }
+        let has_words = request.asked().surface != Surface::Embeddings && !request.asked().structured;
+        let outcome = match verdict.action.clone() {
+            Action::Allow | Action::Flag | Action::Rewrite(..) => Outcome::Pass(Cleared::new(request)),
+            Action::Escalate(notice) if is_refused || !has_words => Outcome::Instead(Substitute::Help(notice)),
+            Action::Escalate(notice) => Outcome::Helped(Cleared::new(request), notice),
+            Action::Block(notice) => Outcome::Instead(Substitute::Refusal(notice, verdict.principle())),
+        };
+        Ok(Decision { outcome, verdict })
+    }
+
+    /// Adds one exhibit to what was found.
+    async fn weigh(&self, (exhibit, mut scores): (Exhibit, Scores), findings: &mut Findings<'_>) {
+        let Exhibit { standing, input } = exhibit;
+        let Findings { policy, request, .. } = *findings;
+        if !matches!(standing, Standing::Asked | Standing::Unanswered(_)) {
+            scores.crisis = 0.0;
+        }
+        let is_said = standing == Standing::Said;
+        let direction = if is_said { Direction::Completion } else { Direction::Prompt };
+        let (in_context, languages) = (matches!(input, Input::Conversation { .. }), &request.asked().languages);
+        let decide = |scores: &Scores| {
+            match policy.decide(direction, Evidence { scores, in_context, languages }) {
+                // What the LLM said before cannot be changed any more.
+                Action::Rewrite(_, notice) if is_said || !request.can_be_steered() => Action::Block(notice),
+                action => action,
+            }
+        };
+        let action = decide(&scores);
+        if matches!(action, Action::Block(_) | Action::Rewrite(..)) {
+            match (&standing, &input) {
+                (Standing::Answered(exchange), _) if self.declined(exchange.clone()).await => return,
+                (Standing::Unanswered(turn), _) if self.refused.knows(turn) => return,
+                (Standing::Asked, Input::Prompt(turn)) if matches!(action, Action::Block(_)) => {
+                    self.refused.remember(turn)
+                }
+                _ => {}
+            }
+        }
+        // Who needs help may ask for what must not be given: beside the help, that counts as ever.
+        let beside = match &action {
+            Action::Escalate(_) => decide(&Scores { crisis: 0.0, ..scores.clone() }),
+            action => action.clone(),
+        };
+        findings.is_refused |= matches!(beside, Action::Block(_));
+        if let Action::Rewrite(..) = beside {
+            findings.steered = Some(scores.likeliest().principle);
+        }
+        findings.verdict.add(action, scores);
+    }
+
+    /// Whether the completion in `exchange` declined what was asked; what cannot be judged did not.
+    async fn declined(&self, exchange: Input) -> bool {
+        let judged = self.pool.judge(vec![exchange]).await.unwrap_or_default();
+        judged.iter().any(|Judged { scores, .. }| scores.refusal >= DECLINED)
+    }
+}

@@ -11,6 +11,7 @@ import argparse
 import http.client
 import json
 import os
+import re
 import subprocess
 import threading
 from collections import Counter
@@ -32,16 +33,30 @@ class Scripted(BaseHTTPRequestHandler):
     def do_POST(self) -> None:  # noqa: N802, the name that http.server calls
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         text = self.answers.get(request["messages"][-1]["content"], "Please ask your care team.")
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        body = json.dumps({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}).encode()
+        body, kind = (streamed(text), "text/event-stream") if request.get("stream") else (whole(text), "application/json")
         self.send_response(200)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", kind)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+def whole(text: str) -> bytes:
+    """A chat answer."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    return json.dumps({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}).encode()
+
+
+def streamed(text: str) -> bytes:
+    """The same answer as a stream, about a word an event."""
+    choices = [{"index": 0, "delta": {"content": piece}, "finish_reason": None} for piece in re.findall(r"\s*\S+|\s+$", text)]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    frame = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    events = [json.dumps(frame | {"choices": [choice]}) for choice in choices]
+    return "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"]).encode()
 
 
 def start_proxy(binary: Path, upstream: str, policy: str | None) -> tuple[subprocess.Popen, str]:
@@ -59,18 +74,19 @@ def start_proxy(binary: Path, upstream: str, policy: str | None) -> tuple[subpro
     return process, line.split("http://")[1].split("/")[0]
 
 
-def decisions(address: str, prompts: list[str]) -> list[str]:
-    """The decision header for each prompt, in order."""
+def decisions(address: str, prompts: list[str], stream: bool = False) -> list[str]:
+    """What is decided on each prompt and its answer, in order: the header, or of a stream, how it ends."""
     local = threading.local()
 
     def one(prompt: str) -> str:
         if not hasattr(local, "connection"):
             local.connection = http.client.HTTPConnection(address)
-        body = json.dumps({"model": "m", "messages": [{"role": "user", "content": prompt}]})
+        body = json.dumps({"model": "m", "stream": stream, "messages": [{"role": "user", "content": prompt}]})
         local.connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
         answer = local.connection.getresponse()
-        answer.read()
-        return answer.headers["x-nonnocere-decision"]
+        text = answer.read()
+        is_cut = stream and b'"finish_reason":"content_filter"' in text
+        return "block" if is_cut else answer.headers["x-nonnocere-decision"]
 
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(one, prompts))
@@ -83,7 +99,7 @@ def report(what: str, decided: list[str]) -> None:
 
 
 def main() -> None:
-    """Prints the three figures."""
+    """Prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--binary", type=Path, default=Path("target/release/nonnocere"))
@@ -102,6 +118,7 @@ def main() -> None:
         report("MedSafetyBench requests stopped", decisions(address, [row["text"] for row in rows]))
         report("held-out benign questions stopped", decisions(address, questions))
         report("MedSafetyBench safe responses, as completions, refused", decisions(address, asked))
+        report("the same, streamed and judged sentence by sentence", decisions(address, asked, stream=True))
     finally:
         process.terminate()
         process.wait()

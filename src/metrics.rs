@@ -16,6 +16,7 @@ pub struct Metrics {
     stages: HistogramVec,
     held: Histogram,
     windows: IntCounter,
+    redacted: IntCounterVec,
     in_flight: IntGauge,
     queue: IntGauge,
     unavailable: IntCounterVec,
@@ -83,6 +84,11 @@ impl Metrics {
                 &registry,
                 IntCounter::new("nonnocere_stream_windows_total", "Texts of streamed answers that were judged.")?,
             )?,
+            redacted: counter(
+                "nonnocere_redacted_total",
+                "Identifiers of people that were taken out.",
+                &["direction", "kind"],
+            )?,
             in_flight: gauge("nonnocere_requests_in_flight", "Requests being answered.")?,
             queue: gauge("nonnocere_queue_jobs", "Jobs that wait for a classifier.")?,
             unavailable: counter(
@@ -114,6 +120,9 @@ impl Metrics {
         let direction = verdict.direction.id();
         self.requests.with_label_values(&[verdict.action.id(), direction, principle]).inc();
         self.scans.with_label_values(&[direction, verdict.scan.id()]).inc();
+        for (kind, count) in &verdict.redacted {
+            self.redacted.with_label_values(&[direction, kind.id()]).inc_by(*count);
+        }
     }
 
     /// Counts a message that could not be judged; `mode` is `open` or `closed`.

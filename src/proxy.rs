@@ -149,17 +149,17 @@ impl Exchange {
         self.record.decided(&decision.verdict, metrics);
 
         // 4 Refuse or pass: only what was cleared can be sent.
-        let cleared = match decision.outcome {
-            Outcome::Pass(cleared) => cleared,
-            Outcome::Helped(cleared, notice) => {
-                asked.help = Some(notice.message);
-                cleared
-            }
+        let (cleared, help) = match decision.outcome {
+            Outcome::Pass(cleared) => (cleared, None),
+            Outcome::Helped(cleared, notice) => (cleared, Some(notice.message)),
             Outcome::Instead(substitute) => {
                 let instead = response::instead(proxy.manner, &asked, &self.record, &substitute);
                 return Ok(Answered::Whole(instead));
             }
         };
+
+        asked = cleared.get().asked().clone();
+        asked.help = help;
 
         // 5 Ask the LLM.
         let start = Instant::now();

@@ -172,6 +172,12 @@ impl Relay {
 
     /// Ends a stream that was cut, where its upstream has not.
     async fn finish(&mut self, out: &Writer) -> Result<(), End> {
+        if let Some((text, notice)) = self.reading.stream.excised() {
+            let left = self.exchange.proxy.guard.excised(text, notice).await;
+            for piece in self.reading.stream.rest(left) {
+                self.write(out, piece).await?;
+            }
+        }
         if self.reading.stream.asks_again() {
             let found = self.reading.stream.verdict().clone();
             let again = self.exchange.again(&self.sent, &found).await.map_err(End::Failed)?;

@@ -193,18 +193,27 @@ async fn only_the_violating_sentences_of_a_completion_are_removed() {
     const LONG: &str = "Take one tablet of 500 mg with a meal every day. Then VIOLATE the rules. Come back after two weeks for a test.";
     let upstream = ScriptedUpstream::saying(LONG).await;
     let proxy = with_action(&upstream, "violating-completion", "excise").await;
-    let got = proxy.chat(&ask("hello", &json!({}))).await;
-    assert_eq!(got.header("x-nonnocere-decision"), "rewrite");
-    let (text, finish) = told(&got.body);
-    let (before, after) = (LONG.find("Then").unwrap(), LONG.find("Come").unwrap());
-    assert!(text.starts_with(&format!("{}[The answer was withheld", &LONG[..before])), "{text}");
-    assert!(text.ends_with(&LONG[after..]) && !text.contains("VIOLATE") && finish == "stop", "{text}");
-    assert!(String::from_utf8_lossy(&got.body).contains("\"vendor\":1.50e+1"), "all else is as it came");
+    for stream in [false, true] {
+        let body = ask("hello", &json!({"stream": stream, "stream_options": {"include_usage": stream}}));
+        let got = proxy.chat(&body).await;
+        let (text, finish) = told(&got.body);
+        let (before, after) = (LONG.find("Then").unwrap(), LONG.find("Come").unwrap());
+        assert!(text.starts_with(&format!("{}[The answer was withheld", &LONG[..before])), "{text}");
+        assert!(text.ends_with(&LONG[after..]) && !text.contains("VIOLATE") && finish == "stop", "{text}");
+        assert!(String::from_utf8_lossy(&got.body).contains("\"total_tokens\":12"));
+        if !stream {
+            assert_eq!(got.header("x-nonnocere-decision"), "rewrite");
+            assert!(String::from_utf8_lossy(&got.body).contains("\"vendor\":1.50e+1"), "all else is as it came");
+        }
+    }
     // Where nothing sound is left, nothing is.
     let short = ScriptedUpstream::saying("Sure. Here is how to VIOLATE it.").await;
     let proxy = with_action(&short, "violating-completion", "excise").await;
-    let (text, finish) = told(&proxy.chat(&ask("hello", &json!({}))).await.body);
-    assert!(text.starts_with("The answer was withheld") && finish == "content_filter", "{text}");
+    for stream in [false, true] {
+        let (text, finish) = told(&proxy.chat(&ask("hello", &json!({"stream": stream}))).await.body);
+        assert!(text.trim_start_matches("Sure. \n\n").starts_with("The answer was withheld"), "{text}");
+        assert_eq!(finish, "content_filter");
+    }
 }
 
 #[tokio::test]
@@ -252,5 +261,81 @@ async fn a_completion_is_replaced_by_the_words_of_the_policy() {
         let (text, _) = told(&got.body);
         assert!(text.contains("withheld") && text.contains("honest record"), "{text}");
         assert!(stream || got.header("x-nonnocere-decision") == "rewrite");
+    }
+}
+
+const NOTE: &str = "Patient: Maria Sanchez, MRN 4471920, phone 415-555-0132. Is 5 mg of apixaban right at 120/80?";
+const HIDDEN: [&str; 4] = ["Maria", "Sanchez", "4471920", "555-0132"];
+
+async fn redacting(upstream: &ScriptedUpstream) -> RunningProxy {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(EMBEDDED.replace("prompt = \"pass\"", "prompt = \"redact\"").as_bytes()).unwrap();
+    let mut options = Options::new(&upstream.url());
+    options.policy = Source::File(file.path().to_owned());
+    RunningProxy::start(options).await
+}
+
+#[tokio::test]
+async fn identifiers_do_not_leave_on_any_surface() {
+    let upstream = ScriptedUpstream::start(|_| answer(200, "application/json", "{}")).await;
+    let proxy = redacting(&upstream).await;
+    let tool = json!({"type": "function", "function": {"name": "f", "description": "looks up", "parameters": {}}});
+    let call = json!({"id": "t", "type": "function", "function": {"name": "f", "arguments": json!({"note": NOTE}).to_string()}});
+    let bodies = [
+        (
+            "/v1/chat/completions",
+            json!({"model": "m", "tools": [tool], "seed": 7, "messages": [
+            {"role": "system", "content": NOTE}, {"role": "user", "content": [{"type": "text", "text": NOTE}]},
+            {"role": "assistant", "content": null, "tool_calls": [call]}, {"role": "tool", "tool_call_id": "t", "content": NOTE},
+            {"role": "user", "content": NOTE}]}),
+        ),
+        ("/v1/completions", json!({"model": "m", "prompt": [NOTE, "hello"], "suffix": NOTE})),
+        ("/v1/responses", json!({"model": "m", "instructions": NOTE, "input": NOTE})),
+        (
+            "/v1/responses",
+            json!({"model": "m", "input": [{"role": "user", "content": [{"type": "input_text", "text": NOTE}]},
+            {"type": "function_call_output", "call_id": "1", "output": NOTE}]}),
+        ),
+        ("/v1/embeddings", json!({"model": "m", "input": [NOTE]})),
+    ];
+    for (path, body) in bodies {
+        let got = proxy.post(path, body.to_string()).await;
+        assert_eq!(got.header("x-nonnocere-decision"), "rewrite", "{path}");
+        let sent = String::from_utf8(upstream.asked().last().unwrap().body.to_vec()).unwrap();
+        assert!(!HIDDEN.iter().any(|hidden| sent.contains(hidden)), "{path}: {sent}");
+        assert!(sent.contains("5 mg of apixaban right at 120/80?") && sent.contains("[NAME_"), "{path}: {sent}");
+        serde_json::from_str::<Value>(&sent).unwrap();
+    }
+    assert!(proxy.metric("nonnocere_redacted_total{direction=\"prompt\",kind=\"MRN\"}").await >= 9.0);
+}
+
+#[tokio::test]
+async fn identifiers_come_back_in_the_answer() {
+    // The upstream says what it was asked, and calls a tool with it.
+    let upstream = ScriptedUpstream::start(|asked| {
+        let body: Value = serde_json::from_slice(&asked.body).unwrap();
+        let said = body["messages"][0]["content"].as_str().unwrap();
+        if body["stream"] == json!(true) {
+            let mut stream: String = said.as_bytes().chunks(3).map(|piece| {
+                let choice = json!({"index": 0, "delta": {"content": std::str::from_utf8(piece).unwrap()}});
+                sse::event(&json!({"id": "c", "choices": [choice]}).to_string())
+            }).collect();
+            stream += "data: {\"id\": \"c\", \"choices\": [{\"index\": 0, \"delta\": {}, \"finish_reason\": \"stop\"}]}\n\ndata: [DONE]\n\n";
+            return answer(200, "text/event-stream", &stream);
+        }
+        let call = json!({"function": {"name": "f", "arguments": json!({"note": said}).to_string()}});
+        let choice = json!({"index": 0, "message": {"content": said, "tool_calls": [call]}, "finish_reason": "stop"});
+        answer(200, "application/json", &json!({"choices": [choice]}).to_string())
+    })
+    .await;
+    let proxy = redacting(&upstream).await;
+    for stream in [false, true] {
+        let got = proxy.chat(&ask(NOTE, &json!({"stream": stream}))).await;
+        let (text, finish) = told(&got.body);
+        assert_eq!((text.as_str(), finish.as_str()), (NOTE, "stop"));
+        if !stream {
+            let arguments = got.json()["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"].clone();
+            assert_eq!(serde_json::from_str::<Value>(arguments.as_str().unwrap()).unwrap()["note"], NOTE);
+        }
     }
 }

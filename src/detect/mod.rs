@@ -6,6 +6,7 @@
 
 mod normalise;
 mod payload;
+pub mod phi;
 mod rewrite;
 mod spelling;
 

@@ -1,5 +1,6 @@
 //! The judgement of a whole answer: every text of every choice, as the answer to what was asked.
 
+use super::surrogates::{Change, changed, mask, masks};
 use super::{Cleared, Decision, Guard, Verdict};
 use super::{conversation, coverage, pass_unjudged, refuses, rewrite, scan, unjudgeable};
 use crate::classify::Input;
@@ -10,15 +11,15 @@ use crate::openai::completion::Completion;
 use crate::openai::request::Asked;
 use crate::policy::{Action, Direction, Evidence, Notice, Policy, Rewrite};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One text of an answer, and what it answers.
 #[derive(Clone, Copy)]
-struct Text<'a> {
-    policy: &'a Policy,
-    asked: &'a Asked,
-    index: u64,
-    text: &'a str,
+pub(crate) struct Text<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) asked: &'a Asked,
+    pub(super) index: u64,
+    pub(super) text: &'a str,
 }
 
 impl Guard {
@@ -69,6 +70,13 @@ impl Guard {
         }
         let change = |index: u64, said: &str| excised.get(&(index, said.to_owned())).cloned();
         let completion = if excised.is_empty() { completion } else { completion.with_texts(change) };
+        let completion = match policy.phi.completion {
+            true => masked(completion, &mut verdict),
+            false => completion,
+        };
+        let surrogates = &asked.surrogates;
+        let completion =
+            if surrogates.is_empty() { completion } else { completion.with_texts(|_, said| surrogates.show(said)) };
         let mut bytes = match refused.is_empty() {
             true => completion.into_bytes(),
             false => self.without(asked, completion, &refused),
@@ -80,7 +88,7 @@ impl Guard {
     }
 
     /// A text without its violating sentences, when what is left is sound.
-    async fn excised(&self, text: Text<'_>, notice: &Notice) -> Option<String> {
+    pub(crate) async fn excised(&self, text: Text<'_>, notice: &Notice) -> Option<String> {
         // Arguments of a call are no sentences.
         if serde_json::from_str::<serde_json::Value>(text.text).is_ok() {
             return None;
@@ -106,6 +114,20 @@ impl Guard {
         let messages = refused.iter().map(|(index, notice)| (*index, &*notice.message)).collect();
         completion.without(asked, &messages, self.finish)
     }
+}
+
+/// The answer with the identifiers of people masked in all that it says.
+fn masked(completion: Completion, verdict: &mut Verdict) -> Completion {
+    let said: BTreeSet<String> = completion.choices.values().flatten().cloned().collect();
+    let mut counts = BTreeMap::new();
+    let completion = completion.with_texts(|_, text| {
+        let masks = if said.contains(text) { masks(text) } else { Vec::new() };
+        masks.iter().for_each(|(_, kind)| *counts.entry(*kind).or_default() += 1);
+        let changes: Vec<Change> = masks.into_iter().map(|(place, kind)| (place, mask(kind))).collect();
+        (!changes.is_empty()).then(|| changed(text, &changes))
+    });
+    verdict.redacted(&counts);
+    completion
 }
 
 impl Text<'_> {

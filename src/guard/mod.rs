@@ -11,6 +11,7 @@ mod prompt;
 mod rewrite;
 mod sentence;
 pub mod stream;
+pub mod surrogates;
 mod verdict;
 
 pub use cleared::Cleared;

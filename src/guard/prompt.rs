@@ -1,6 +1,7 @@
 //! The judgement of a request: everything in it that the LLM will read.
 
 use super::conversation::{self, Exhibit, Standing};
+use super::surrogates::Surrogates;
 use super::{Cleared, Decision, Guard, Outcome, Substitute, Verdict};
 use super::{coverage, pass_unjudged, refuses, rewrite, scan, unjudgeable};
 use crate::classify::pool::Unavailable;
@@ -63,6 +64,13 @@ impl Guard {
         let Findings { verdict, is_refused, steered, .. } = findings;
         if let Some(principle) = steered {
             request.steer(&rewrite::steer(principle));
+        }
+        let mut verdict = verdict;
+        if policy.phi.prompt && !matches!(verdict.action, Action::Block(_)) {
+            let mut surrogates = Surrogates::default();
+            request.change_texts(|text| surrogates.hide(text));
+            verdict.redacted(&surrogates.hidden);
+            request.hides(surrogates);
         }
         let has_words = request.asked().surface != Surface::Embeddings && !request.asked().structured;
         let outcome = match verdict.action.clone() {

@@ -6,6 +6,7 @@
 //! Nothing here waits: [`relay`](crate::relay) reads, has judged and writes.
 
 mod line;
+mod mend;
 
 use super::{Cleared, Scan, Verdict, conversation, refuses, unjudgeable};
 use crate::classify::pool::Unavailable;
@@ -66,6 +67,8 @@ pub struct Stream {
     is_closed: bool,
     /// Whether the policy wants another answer in place of this one.
     asks_again: bool,
+    /// The text that is to lose its violating sentences once it is whole: what has left of it stays.
+    excises: Option<((u64, String), Notice)>,
 }
 
 /// Bytes that may leave.
@@ -89,7 +92,7 @@ struct Choice {
 struct Held {
     chunk: Chunk,
     /// How far each of its texts must have been cleared.
-    reaches: Vec<((u64, String), usize)>,
+    reaches: Vec<((u64, String), Range<usize>)>,
     /// How many whole texts must have been judged.
     wholes: usize,
     since: Instant,
@@ -109,6 +112,9 @@ impl Stream {
     /// A stream of which nothing has come.
     pub(super) fn new(policy: Arc<Policy>, asked: Asked, mode: Mode, finish: FinishReason) -> Self {
         let asked = Arc::new(asked);
+        // What is released at once cannot be changed any more.
+        let is_changed = !asked.surrogates.is_empty() || policy.phi.completion;
+        let mode = if is_changed && mode == Mode::Async { Mode::Window } else { mode };
         Self {
             policy,
             cut: Cut::new(Arc::clone(&asked), finish),
@@ -129,6 +135,7 @@ impl Stream {
             is_over: false,
             is_closed: false,
             asks_again: false,
+            excises: None,
         }
     }
 
@@ -141,9 +148,10 @@ impl Stream {
         let mut reaches = Vec::new();
         for Fragment { line: key, text } in std::mem::take(&mut chunk.said.fragments) {
             let line = self.lines.entry(key.clone()).or_default();
+            let start = line.text.len();
             line.text.push_str(&text);
             line.is_final = false;
-            reaches.push((key, line.text.len()));
+            reaches.push((key, start..line.text.len()));
         }
         let wholes = std::mem::take(&mut chunk.said.wholes);
         self.wholes_held += wholes.len();
@@ -174,7 +182,7 @@ impl Stream {
         let (mut subjects, mut inputs) = (Vec::new(), Vec::new());
         for (key, line) in &mut self.lines {
             let choice = self.choices.entry(key.0).or_default();
-            if choice.is_refused {
+            if choice.is_refused || self.excises.is_some() {
                 continue;
             }
             let is_whole = choice.has_ended || self.is_over;
@@ -243,6 +251,7 @@ impl Stream {
                 break;
             }
             let Some(Held { chunk, reaches, since, .. }) = self.queue.pop_front() else { break };
+            let chunk = self.redacted(chunk, &reaches);
             let is_refused = |index| self.choices.get(&index).is_some_and(|choice| choice.is_refused);
             let Some(bytes) = chunk.without(&is_refused) else { continue };
             self.out.extend(self.cut.help(&chunk).into_iter().map(Piece::own));
@@ -274,7 +283,8 @@ impl Stream {
     /// Whether there is nothing left to read, to judge or to write.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.is_closed || (self.is_over && self.queue.is_empty() && self.judging.is_none())
+        let is_empty = self.queue.is_empty() || self.excises.is_some();
+        self.is_closed || (self.is_over && is_empty && self.judging.is_none())
     }
 
     /// Whether the upstream is of no more use: everything is refused, and it is still at it.
@@ -295,29 +305,6 @@ impl Stream {
         self.windows
     }
 
-    /// Whether another answer is wanted in place of this one, of which no text has left.
-    #[must_use]
-    pub const fn asks_again(&self) -> bool {
-        self.asks_again
-    }
-
-    /// A whole answer that was cleared, as the rest of this stream.
-    #[must_use]
-    pub fn told(&self, answer: &Cleared<Bytes>) -> Piece {
-        let seen = self.choices.values().map(|choice| choice.seen).max().unwrap_or_default();
-        Piece::own(self.cut.told(answer.get(), seen))
-    }
-
-    /// The refusal of a stream for which there is no other answer.
-    #[must_use]
-    pub fn refused(&self) -> Piece {
-        let message = match &self.verdict.action {
-            Action::Rewrite(_, notice) | Action::Block(notice) | Action::Escalate(notice) => &*notice.message,
-            Action::Allow | Action::Flag => "",
-        };
-        Piece::own(self.cut.choice(0, message, Seen::Role))
-    }
-
     /// The chunk that says what was `found`, where the surface has one.
     #[must_use]
     pub fn moderation(&self, found: &serde_json::Value) -> Option<Piece> {
@@ -335,6 +322,9 @@ impl Stream {
     fn may_leave(&self, held: &Held) -> bool {
         let said = &held.chunk.said;
         let refused = |index: &u64| self.choices.get(index).is_some_and(|choice| choice.is_refused);
+        if self.excises.is_some() {
+            return false;
+        }
         if !said.choices.is_empty() && said.choices.iter().all(refused) {
             return true;
         }
@@ -342,8 +332,8 @@ impl Stream {
         if !said.ends.iter().all(is_final) || (held.chunk.is_done() && !self.choices.keys().all(is_final)) {
             return false;
         }
-        let is_cleared = |(line, end): &((u64, String), usize)| {
-            refused(&line.0) || self.lines.get(line).is_some_and(|line| line.cleared >= *end)
+        let is_cleared = |(line, part): &((u64, String), Range<usize>)| {
+            refused(&line.0) || self.lines.get(line).is_some_and(|line| line.cleared >= part.end)
         };
         match self.mode {
             Mode::Async => true,
@@ -378,10 +368,10 @@ impl Stream {
         let raised = Scores { violation: raised(scores.violation), ..scores.clone() };
         let is_near = decide(&raised).stops();
         let notice = match &action {
-            // What comes after is cut off too: an answer that flows cannot be mended.
             Action::Block(notice) | Action::Escalate(notice) | Action::Rewrite(_, notice) => Some(notice.clone()),
             Action::Allow | Action::Flag => None,
         };
+        let excises = matches!(&action, Action::Rewrite(Rewrite::Excise, _)) && self.can_excise(subject);
         let asks_again = matches!(&action, Action::Rewrite(Rewrite::Regenerate, _)) && self.can_ask_again(choice);
         self.verdict.add(action, scores);
         if let (Mode::Async, Some((line, span))) = (self.mode, subject.span()) {
@@ -392,6 +382,10 @@ impl Stream {
         }
         match notice {
             None => Some(is_near),
+            Some(notice) if excises => {
+                self.excises = subject.span().map(|(line, _)| (line.clone(), notice));
+                None
+            }
             Some(_) if asks_again => {
                 self.asks_again = true;
                 self.queue.clear();
@@ -403,12 +397,6 @@ impl Stream {
                 None
             }
         }
-    }
-
-    /// Whether another answer can stand in place of this one: it is the only one, and nothing of it was seen.
-    fn can_ask_again(&self, choice: u64) -> bool {
-        let seen = self.choices.get(&choice).map(|choice| choice.seen).unwrap_or_default();
-        self.asked.choices == 1 && seen < Seen::Text && self.asked.surface != Surface::Responses
     }
 
     /// Lets a text pass that was judged.

@@ -1,8 +1,10 @@
 //! What was found in one message, over all its texts.
 
 use crate::classify::Scores;
+use crate::detect::phi::Kind;
 use crate::policy::taxonomy::{Principle, ViolationType};
-use crate::policy::{Action, Direction};
+use crate::policy::{Action, Direction, Notice, Rewrite};
+use std::collections::BTreeMap;
 
 /// How much of a message was judged; more of it is less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,13 +40,15 @@ pub struct Verdict {
     pub scores: Scores,
     /// How much was judged.
     pub scan: Scan,
+    /// How many identifiers of people were taken out, by kind.
+    pub redacted: BTreeMap<Kind, u64>,
 }
 
 impl Verdict {
     /// The verdict on a message in which nothing was found.
     #[must_use]
     pub(super) const fn nothing(direction: Direction, scan: Scan) -> Self {
-        Self { direction, action: Action::Allow, scores: Scores::NONE, scan }
+        Self { direction, action: Action::Allow, scores: Scores::NONE, scan, redacted: BTreeMap::new() }
     }
 
     /// Adds the judgement of one more text.
@@ -52,6 +56,17 @@ impl Verdict {
         let stronger = (action.rank(), scores.violation) >= (self.action.rank(), self.scores.violation);
         if stronger {
             (self.action, self.scores) = (action, scores);
+        }
+    }
+
+    /// Notes what was taken out; where nothing more was to be done, that is the action.
+    pub(super) fn redacted(&mut self, counts: &BTreeMap<Kind, u64>) {
+        if !counts.is_empty() && self.action.rank() < 2 {
+            let notice = Notice { message: "".into(), rule: "phi".into() };
+            self.action = Action::Rewrite(Rewrite::Redact, notice);
+        }
+        for (kind, count) in counts {
+            *self.redacted.entry(*kind).or_default() += count;
         }
     }
 
@@ -63,8 +78,8 @@ impl Verdict {
     /// The violated type, for a message that was flagged or refused by what the model says of it.
     #[must_use]
     pub fn violation(&self) -> Option<&'static ViolationType> {
-        let violates =
-            matches!(self.action, Action::Flag | Action::Rewrite(..) | Action::Block(_)) && self.scores != Scores::NONE;
+        let is_stopped = self.action.stops() && !matches!(self.action, Action::Escalate(_));
+        let violates = (is_stopped || self.action == Action::Flag) && self.scores != Scores::NONE;
         violates.then(|| self.scores.likeliest())
     }
 

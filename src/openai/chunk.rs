@@ -1,6 +1,7 @@
 //! One event of a streamed answer: its bytes, and what it adds to the answer.
 
 use super::completion::{choices, frame, others};
+use super::edit;
 use super::json;
 use super::refusal::object;
 use super::request::Surface;
@@ -95,6 +96,30 @@ impl Chunk {
     #[must_use]
     pub fn usage(&self) -> Option<&Value> {
         self.document.as_ref()?.get("usage").filter(|usage| !usage.is_null())
+    }
+
+    /// The event with some of its strings changed; `change` is given the key of each, and what it says.
+    #[must_use]
+    pub fn with_strings(&self, change: &mut dyn FnMut(&str, &str) -> Option<String>) -> Bytes {
+        let (Ok(event), Ok(Some(data))) = (std::str::from_utf8(&self.bytes), sse::data(&self.bytes)) else {
+            return self.bytes.clone();
+        };
+        let changed = edit::with_strings(&data, |path, said| change(path.last().map_or("", String::as_str), said));
+        match event.contains(&data) {
+            true => Bytes::from(event.replacen(&data, &changed, 1)),
+            false => Bytes::from(sse::event(&changed.replace('\n', " "))),
+        }
+    }
+
+    /// The same event by other bytes.
+    #[must_use]
+    pub fn with_bytes(mut self, bytes: Bytes) -> Self {
+        if bytes != self.bytes {
+            let data = sse::data(&bytes).ok().flatten();
+            self.document = data.and_then(|data| serde_json::from_str(&data).ok());
+            self.bytes = bytes;
+        }
+        self
     }
 
     /// The event without the choices that are `refused`; `None` when nothing is left.

@@ -150,6 +150,24 @@ impl Cut {
         Bytes::from(format!("{name}{}", sse::event(&event.to_string())))
     }
 
+    /// What is left of a choice's text, and its end, which `ends` as the upstream said.
+    #[must_use]
+    pub fn rest(&self, index: u64, rest: &str, ends: Option<&Chunk>) -> String {
+        let document = ends.and_then(Chunk::document);
+        let end = document.and_then(|document| choices(document).find(|(of, _)| *of == index));
+        let finish = end.and_then(|(_, choice)| choice.get("finish_reason")).cloned();
+        let said = |text: &str| match self.asked.surface {
+            Surface::Completions => ("text", json!(text)),
+            _ => ("delta", if text.is_empty() { json!({}) } else { json!({"content": text}) }),
+        };
+        let tell = |text: &str, finish: Value| {
+            let (key, said) = said(text);
+            let choice = json!({"index": index, key: said, "finish_reason": finish});
+            sse::event(&with(&Value::Object(self.shared.clone()), [("choices", json!([choice]))]).to_string())
+        };
+        tell(rest, Value::Null) + &tell("", finish.unwrap_or_else(|| json!("stop")))
+    }
+
     /// A whole answer as the rest of a stream of which no text was seen.
     #[must_use]
     pub fn told(&self, answer: &[u8], seen: Seen) -> String {

@@ -4,6 +4,7 @@ use super::edit;
 use super::json::{self, Fault};
 use super::text::{Texts, is_identifier, spelt_out};
 use super::{chat, completions, embeddings, responses};
+use crate::guard::surrogates::Surrogates;
 use crate::policy::message::Languages;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -79,7 +80,7 @@ pub enum Invalid {
 }
 
 /// Which answer was asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Asked {
     /// Where it was asked.
     pub surface: Surface,
@@ -97,6 +98,8 @@ pub struct Asked {
     pub languages: Languages,
     /// What is said before the answer, to someone who needs help now.
     pub help: Option<Arc<str>>,
+    /// What stands in the request for identifiers of people.
+    pub surrogates: Arc<Surrogates>,
     /// How many choices are asked for, of all questions together.
     pub choices: u64,
     /// What the choices answer: what the user said since the last answer, or each prompt.
@@ -155,6 +158,7 @@ impl Request {
             structured: structured(body),
             languages: Languages::default(),
             help: None,
+            surrogates: Arc::default(),
             choices: n.saturating_mul(questions.len().max(1) as u64),
             questions,
         };
@@ -197,6 +201,34 @@ impl Request {
         self.bytes = Bytes::from(steered);
     }
 
+    /// Changes texts that the LLM reads: what people and tools say, not what names or defines.
+    pub fn change_texts(&mut self, mut change: impl FnMut(&str) -> Option<String>) {
+        const SAID: [&str; 12] = [
+            "content",
+            "text",
+            "input",
+            "prompt",
+            "instructions",
+            "arguments",
+            "output",
+            "refusal",
+            "reasoning_content",
+            "suffix",
+            "prediction",
+            "query",
+        ];
+        let Ok(text) = std::str::from_utf8(&self.bytes) else { return };
+        let changed = edit::with_strings(text, |path, said| {
+            let is_place = |step: &&String| step.bytes().all(|byte| byte.is_ascii_digit());
+            let key = path.iter().rev().find(|step| !is_place(step));
+            // What stands under tools is the operator's.
+            let is_said =
+                key.is_some_and(|key| SAID.contains(&key.as_str())) && path.first().is_none_or(|key| key != "tools");
+            if is_said { change(said) } else { None }
+        });
+        self.bytes = Bytes::from(changed);
+    }
+
     /// The same request for a whole answer, where it is for a streamed one.
     #[must_use]
     pub fn for_whole(&self) -> Bytes {
@@ -211,6 +243,11 @@ impl Request {
     /// Notes which languages its client reads.
     pub fn spoken_in(&mut self, languages: Languages) {
         self.asked.languages = languages;
+    }
+
+    /// Notes what stands in its bytes for identifiers of people.
+    pub(crate) fn hides(&mut self, surrogates: Surrogates) {
+        self.asked.surrogates = Arc::new(surrogates);
     }
 
     /// What is still to be known of the request when its bytes have been handed on.
@@ -233,6 +270,7 @@ impl Asked {
             structured: false,
             languages: Languages::default(),
             help: None,
+            surrogates: Arc::default(),
             choices: 1,
             questions: Vec::new(),
         }

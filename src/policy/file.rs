@@ -2,7 +2,7 @@
 
 use super::message::{self, Messages};
 use super::taxonomy::Principle;
-use super::{Direction, Effect, FailMode, OnUnavailable, Policy, Rewrite, Rule, Score, Unjudgeable};
+use super::{Direction, Effect, FailMode, OnUnavailable, Phi, Policy, Rewrite, Rule, Score, Unjudgeable};
 use crate::digest;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -77,7 +77,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn policy(&mut self, section: Section<'_>) -> Option<Policy> {
         let table = section.table;
-        self.known_keys(section, &["name", "description", "unjudgeable", "on_unavailable", "instead", "rules"]);
+        self.known_keys(section, &["name", "description", "unjudgeable", "on_unavailable", "phi", "instead", "rules"]);
         let name = self.text_of(section, "name");
         if table.contains_key("description") {
             self.text_of(section, "description");
@@ -85,6 +85,7 @@ impl Reader<'_> {
         let unjudgeable =
             self.one_of(section, "unjudgeable", &[("allow", Unjudgeable::Allow), ("block", Unjudgeable::Block)]);
         let on_unavailable = self.on_unavailable(table);
+        let phi = self.phi(table);
         let instead = self.instead(table);
         let rules = self.rules(table);
         let hash = digest::short(self.text.as_bytes());
@@ -93,9 +94,25 @@ impl Reader<'_> {
             hash,
             unjudgeable: unjudgeable?,
             on_unavailable: on_unavailable?,
+            phi: phi?,
             rules: rules?,
             instead: instead?,
         })
+    }
+
+    /// Whether identifiers of people are taken out; they are left where nothing is said.
+    fn phi(&mut self, table: &Table) -> Option<Phi> {
+        const WAYS: [(&str, bool); 2] = [("pass", false), ("redact", true)];
+        let Some(item) = table.get("phi") else { return Some(Phi::default()) };
+        let Some(sides) = item.as_table() else {
+            self.fault(item.span(), "phi", "expected a table with prompt and completion");
+            return None;
+        };
+        let sides = Section { table: sides, at: "phi." };
+        self.known_keys(sides, &["prompt", "completion"]);
+        let prompt = self.one_of(sides, "prompt", &WAYS);
+        let completion = self.one_of(sides, "completion", &WAYS);
+        Some(Phi { prompt: prompt?, completion: completion? })
     }
 
     /// What can be done instead of what goes against each principle.
@@ -364,7 +381,7 @@ action = "flag"
             shown,
             [
                 "p.toml:2: unjudgeable: expected one of allow, block",
-                "p.toml:3: colour: unknown key; known: name, description, unjudgeable, on_unavailable, instead, rules",
+                "p.toml:3: colour: unknown key; known: name, description, unjudgeable, on_unavailable, phi, instead, rules",
                 "p.toml:6: on_unavailable.completion: expected one of allow, block",
                 "p.toml:7: rules[0].message: expected a text that is not empty, or a text for each language",
                 "p.toml:11: rules[0].principles: unknown principle \"X\"; known: I to IX, G",

@@ -25,10 +25,21 @@ pub struct Policy {
     pub unjudgeable: Unjudgeable,
     /// What is done while the model cannot judge.
     pub on_unavailable: OnUnavailable,
+    /// Whether identifiers of people are taken out.
+    pub phi: Phi,
     /// The rules, in the order of the file.
     pub rules: Vec<Rule>,
     /// What is said after a refusal, by the violated principle: what can be done instead.
     pub instead: BTreeMap<Principle, Messages>,
+}
+
+/// What is done with identifiers of people (protected health information), by direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phi {
+    /// Prompts: they are replaced by surrogates, which are put back in the answer.
+    pub prompt: bool,
+    /// Completions: they are masked.
+    pub completion: bool,
 }
 
 /// One rule of a policy.
@@ -105,6 +116,8 @@ pub enum Rewrite {
     Excise,
     /// The LLM is asked once more, with the principle named.
     Regenerate,
+    /// Identifiers of people are taken out. Not a rule's: the policy says it of a direction.
+    Redact,
 }
 
 /// What is done with what cannot be judged.
@@ -196,7 +209,11 @@ impl Action {
     /// Whether the text goes no further as it is.
     #[must_use]
     pub const fn stops(&self) -> bool {
-        matches!(self, Self::Block(_) | Self::Escalate(_) | Self::Rewrite(..))
+        match self {
+            Self::Block(_) | Self::Escalate(_) => true,
+            Self::Rewrite(rewrite, _) => !matches!(rewrite, Rewrite::Redact),
+            Self::Allow | Self::Flag => false,
+        }
     }
 
     /// Rank when several texts of one message are decided: help comes before a refusal, a refusal before a mark.
@@ -301,6 +318,7 @@ mod tests {
             unjudgeable: Unjudgeable::Block,
             on_unavailable,
             rules,
+            phi: Phi::default(),
             instead: BTreeMap::new(),
         }
     }

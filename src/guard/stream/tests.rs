@@ -1,8 +1,11 @@
 use super::*;
+use crate::detect::phi::Kind;
+use crate::guard::surrogates::Surrogates;
 use crate::openai::request::Request;
 use crate::openai::sse;
 use crate::policy::file;
 use serde_json::{Value, json};
+use std::sync::LazyLock;
 
 /// What is judged: `VIOLATE` is certain, `doubtful` is near to it.
 fn judge(input: &Input) -> Judged {
@@ -23,7 +26,8 @@ fn policy(from: &str, to: &str) -> Arc<Policy> {
 }
 
 fn stream(mode: Mode, asked: &Asked) -> Stream {
-    Stream::new(policy("", ""), asked.clone(), mode, FinishReason::ContentFilter)
+    static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| policy("", ""));
+    Stream::new(Arc::clone(&POLICY), asked.clone(), mode, FinishReason::ContentFilter)
 }
 
 fn event(index: u64, delta: &Value, finish: Option<&str>) -> String {
@@ -362,4 +366,47 @@ proptest::proptest! {
         proptest::prop_assert_eq!(left, events.concat());
         proptest::prop_assert!(stream.is_finished() && stream.done().is_none());
     }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(10_000))]
+
+    #[test]
+    fn surrogates_come_back_however_the_answer_is_cut_into_pieces(
+        words in proptest::collection::vec("[a-z]{1,6}[.,]? |1|2|3", 1..8),
+        sizes in proptest::collection::vec(1_usize..9, 1..12),
+        mode in proptest::sample::select(vec![Mode::Window, Mode::Buffer, Mode::Async]),
+    ) {
+        let mut surrogates = Surrogates::default();
+        let originals = ["Maria Sanchez", "415-555-0132", "MRN 4471920"];
+        let hidden = originals.map(|original| format!("[{}]", surrogates.surrogate(Kind::Name, original)));
+        let told = |names: [&str; 3]| -> String {
+            let word = |word: &String| word.parse::<usize>().map_or(word.clone(), |place| format!("{} ", names[place - 1]));
+            words.iter().map(word).collect()
+        };
+        let text = told([&hidden[0], &hidden[1], &hidden[2]]);
+        let mut asked = asked(&json!({}));
+        asked.surrogates = Arc::new(surrogates);
+        let mut stream = stream(mode, &asked);
+        let (mut events, mut rest, mut sizes) = (Vec::new(), text.as_str(), sizes.iter().cycle());
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at((*sizes.next().unwrap()).min(rest.len()));
+            events.push(says(0, piece));
+            rest = after;
+        }
+        events.push(done());
+        let left = relayed(&mut stream, Surface::Chat, &events).concat();
+        proptest::prop_assert_eq!(read(&left, 0).0, told(originals));
+    }
+}
+
+#[test]
+fn identifiers_in_an_answer_are_masked_where_the_policy_says_so() {
+    let policy = policy("completion = \"pass\"", "completion = \"redact\"");
+    let mut stream = Stream::new(policy, asked(&json!({})), Mode::Window, FinishReason::ContentFilter);
+    let events = telling("Take 5 mg. Patient: Maria Sanchez, MRN 4471920, was seen. Her BP is 120/80.", 3);
+    let left = relayed(&mut stream, Surface::Chat, &events).concat();
+    assert_eq!(read(&left, 0).0, "Take 5 mg. Patient: [NAME], MRN [MRN], was seen. Her BP is 120/80.");
+    assert_eq!(stream.verdict().action.id(), "rewrite");
+    assert_eq!(stream.verdict().redacted.values().sum::<u64>(), 2);
 }

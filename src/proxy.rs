@@ -3,13 +3,13 @@
 use crate::audit::Record;
 use crate::config::{Limits, Streaming};
 use crate::error::ProxyError;
-use crate::guard::{self, Cleared, Guard, Outcome, Verdict, ahead, annotate};
+use crate::guard::{self, Cleared, Guard, Outcome, Substitute, Verdict, ahead, annotate};
 use crate::metrics::{InFlight, Metrics, Stage};
 use crate::openai::completion::Completion;
 use crate::openai::refusal::Manner;
 use crate::openai::request::{Asked, Request as Question};
 use crate::plug::{self, Plug, moderations::inline};
-use crate::policy::{Action, Direction, Policy, Rewrite, reload::Live};
+use crate::policy::{Action, Direction, Notice, Policy, Rewrite, reload::Live};
 use crate::receive::{head, receive};
 use crate::relay::{Reading, Relay};
 use crate::response::{self, Body};
@@ -18,7 +18,6 @@ use crate::upstream::{Answer, Fault, Head, Upstream};
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -51,6 +50,8 @@ pub struct Exchange {
     pub(crate) proxy: Arc<Proxy>,
     policy: Arc<Policy>,
     pub(crate) record: Record,
+    /// What someone who needs help now gets if there is no answer.
+    help: Option<(Asked, Notice)>,
     slot: Option<OwnedSemaphorePermit>,
     _in_flight: InFlight,
 }
@@ -76,10 +77,18 @@ pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>) -> Response<
     let policy = proxy.policy.snapshot();
     let record = Record::begin(policy.to_string(), proxy.guard.model().to_owned());
     let _in_flight = proxy.metrics.enter();
-    let mut exchange = Exchange { proxy: Arc::clone(proxy), policy, record, slot: None, _in_flight };
+    let mut exchange = Exchange { proxy: Arc::clone(proxy), policy, record, help: None, slot: None, _in_flight };
     let answered = exchange.answer(request).await;
     let answered = answered.unwrap_or_else(|error| {
         exchange.record.failed(&error, &proxy.metrics);
+        if let Some((asked, notice)) = exchange.help.take() {
+            return Answered::Whole(response::instead(
+                proxy.manner,
+                &asked,
+                &exchange.record,
+                &Substitute::Help(notice),
+            ));
+        }
         let response = response::error(&error);
         proxy.metrics.rejected(response.status());
         Answered::Whole(response)
@@ -95,7 +104,7 @@ pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>) -> Response<
             let head = reading.head().clone();
             exchange.record.answered(head.status);
             let relay = Relay::new(exchange, *reading, *sent);
-            response::flowing(&head, Body::flowing(|out| relay.run(out)))
+            response::flowing(&head, Body::flowing(proxy.limits.body_timeout, |out| relay.run(out)))
         }
     };
     response.headers_mut().extend(headers);
@@ -128,17 +137,12 @@ impl Exchange {
         let languages = head.languages();
         let mut question = Question::parse(surface, receive(request, limits).await?, limits.depth)?;
         question.spoken_in(languages);
-        let mut asked = question.asked().clone();
+        let asked = question.asked().clone();
 
         // 3 Judge the prompt; where the operator says so, the LLM begins meanwhile.
         let (start, policy) = (Instant::now(), Arc::clone(&self.policy));
-        let begun = flow.speculative.then(|| ahead(&question));
-        let mut asking = pin!(async {
-            match begun {
-                Some(request) => upstream.send_bytes(&head, request).await,
-                None => pending().await,
-            }
-        });
+        let speculative = flow.speculative && !policy.changes_prompts();
+        let mut asking = pin!(upstream.begin(&head, speculative.then(|| ahead(&question))));
         let mut judging = pin!(guard.inspect_request(&policy, question));
         let (decision, early) = tokio::select! {
             biased;
@@ -151,21 +155,25 @@ impl Exchange {
         // 4 Refuse or pass: only what was cleared can be sent.
         let (cleared, help) = match decision.outcome {
             Outcome::Pass(cleared) => (cleared, None),
-            Outcome::Helped(cleared, notice) => (cleared, Some(notice.message)),
+            Outcome::Helped(cleared, notice) => {
+                // Whatever becomes of the answer, the help is given.
+                self.help = Some((asked, notice.clone()));
+                (cleared, Some(notice.message))
+            }
             Outcome::Instead(substitute) => {
                 let instead = response::instead(proxy.manner, &asked, &self.record, &substitute);
                 return Ok(Answered::Whole(instead));
             }
         };
 
-        asked = cleared.get().asked().clone();
+        let mut asked = cleared.get().asked().clone();
         asked.help = help;
 
         // 5 Ask the LLM.
         let start = Instant::now();
         let answer = match early {
             Some(answer) => answer,
-            None if flow.speculative => asking.await,
+            None if speculative => asking.await,
             None => upstream.send(&head, &cleared).await,
         };
         self.record.took(Stage::Upstream, start, metrics);
@@ -187,6 +195,9 @@ impl Exchange {
         let (parts, bytes) = answer.whole().await?.into_parts();
         let start = Instant::now();
         let is_error = !parts.status.is_success();
+        if is_error && asked.help.is_some() {
+            return Err(Fault::Invalid("it is an error").into());
+        }
         let completion = match Completion::parse(asked.surface, bytes.clone(), limits.depth) {
             // An error page is the server's, and keeps its status and body.
             Err(_) if is_error => return Ok(Answered::Whole(response::unjudged(Response::from_parts(parts, bytes)))),
@@ -209,6 +220,10 @@ impl Exchange {
 
     /// What the LLM answers when it is asked once more, where the policy wants that of an answer.
     pub(crate) async fn again(&mut self, sent: &Sent, found: &Verdict) -> Result<Option<Cleared<Bytes>>, ProxyError> {
+        // Where a choice may pass, the others are refused.
+        if sent.asked.choices != 1 {
+            return Ok(None);
+        }
         let Proxy { limits, metrics, guard, upstream, .. } = &*self.proxy;
         let (Action::Rewrite(Rewrite::Regenerate, _), Some((head, question)), Some(principle)) =
             (&found.action, &sent.again, found.principle())

@@ -62,8 +62,9 @@ impl Reading {
             self.hold(event)?;
         }
         if self.has_ended {
+            // An event that is broken off ends here, so that what follows is one of its own.
             if let Some(event) = self.decoder.rest() {
-                self.hold(event)?;
+                self.hold(Bytes::from([&event, &b"\n\n"[..]].concat()))?;
             }
             self.stream.end();
         }
@@ -107,6 +108,9 @@ impl Relay {
         if let Err(End::Failed(error)) = self.relay(&out).await {
             let Exchange { proxy, record, .. } = &mut self.exchange;
             record.failed(&error, &proxy.metrics);
+            for piece in self.reading.stream.pending_help() {
+                drop(out.cleared(piece.bytes).await);
+            }
             // A client that has left needs no reason.
             drop(out.error(&error).await);
         }
@@ -117,6 +121,10 @@ impl Relay {
         // One job at a time: what comes meanwhile is judged with the next.
         let mut verdicts = None;
         let mut written = Instant::now();
+        // Help waits for nobody.
+        for piece in self.reading.stream.pending_help() {
+            self.write(out, piece).await?;
+        }
         loop {
             if verdicts.is_none()
                 && let Some(due) = self.reading.stream.due()
@@ -180,9 +188,17 @@ impl Relay {
         }
         if self.reading.stream.asks_again() {
             let found = self.reading.stream.verdict().clone();
+            // It was given, or is pending.
+            self.sent.asked.help = None;
             let again = self.exchange.again(&self.sent, &found).await.map_err(End::Failed)?;
-            let stream = &self.reading.stream;
-            let piece = again.map_or_else(|| stream.refused(), |answer| stream.told(&answer));
+            let stream = &mut self.reading.stream;
+            for piece in stream.pending_help() {
+                out.cleared(piece.bytes).await?;
+            }
+            let piece = match again {
+                Some(answer) => stream.told(&answer),
+                None => stream.refused(),
+            };
             out.cleared(piece.bytes).await?;
         }
         self.tell(out).await?;

@@ -19,6 +19,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// The body of an answer.
@@ -28,10 +29,8 @@ enum Flow {
     /// All of it is there.
     Whole(Full<Bytes>),
     /// It comes piece by piece, from a task that runs for as long as somebody reads.
-    Flowing(Option<Task>, mpsc::Receiver<Bytes>),
+    Flowing(mpsc::Receiver<Bytes>),
 }
-
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Pieces that may wait to be read.
 const PIECES: usize = 16;
@@ -43,10 +42,15 @@ impl Body {
         Self::own(bytes.into_inner())
     }
 
-    /// What `write` writes.
-    pub(crate) fn flowing<F: Future<Output = ()> + Send + 'static>(write: impl FnOnce(Writer) -> F) -> Self {
+    /// What `write` writes; a client that takes none of it for as long as `patience` is taken to have left.
+    pub(crate) fn flowing<F: Future<Output = ()> + Send + 'static>(
+        patience: Duration,
+        write: impl FnOnce(Writer) -> F,
+    ) -> Self {
         let (writer, reader) = mpsc::channel(PIECES);
-        Self(Flow::Flowing(Some(Box::pin(write(Writer(writer)))), reader))
+        // A task of its own, so that a client that stops reading cannot hold it for ever.
+        tokio::spawn(write(Writer(writer, patience)));
+        Self(Flow::Flowing(reader))
     }
 
     /// Words of our own: a refusal, an error, a metric.
@@ -56,7 +60,7 @@ impl Body {
 }
 
 /// Writes a flowing body: what the guard has let pass, and words of our own.
-pub(crate) struct Writer(mpsc::Sender<Bytes>);
+pub(crate) struct Writer(mpsc::Sender<Bytes>, Duration);
 
 /// The client has left.
 pub(crate) struct Gone;
@@ -64,17 +68,21 @@ pub(crate) struct Gone;
 impl Writer {
     /// What the guard has let pass.
     pub(crate) async fn cleared(&self, bytes: Cleared<Bytes>) -> Result<(), Gone> {
-        self.0.send(bytes.into_inner()).await.map_err(|_| Gone)
+        self.send(bytes.into_inner()).await
     }
 
     /// Nothing, so that nobody takes the connection for idle.
     pub(crate) async fn keep_alive(&self) -> Result<(), Gone> {
-        self.0.send(Bytes::from_static(b": keep-alive\n\n")).await.map_err(|_| Gone)
+        self.send(Bytes::from_static(b": keep-alive\n\n")).await
     }
 
     /// An error in the middle of a stream, in OpenAI's envelope: what SDKs raise.
     pub(crate) async fn error(&self, error: &ProxyError) -> Result<(), Gone> {
-        self.0.send(Bytes::from(sse::event(&error.answer().body.to_string()))).await.map_err(|_| Gone)
+        self.send(Bytes::from(sse::event(&error.answer().body.to_string()))).await
+    }
+
+    async fn send(&self, bytes: Bytes) -> Result<(), Gone> {
+        self.0.send_timeout(bytes, self.1).await.map_err(|_| Gone)
     }
 
     /// Returns when the client has left.
@@ -90,15 +98,7 @@ impl HttpBody for Body {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut self.0 {
             Flow::Whole(body) => Pin::new(body).poll_frame(cx),
-            Flow::Flowing(task, pieces) => {
-                if let Poll::Ready(piece) = pieces.poll_recv(cx) {
-                    return Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))));
-                }
-                if task.as_mut().is_some_and(|task| task.as_mut().poll(cx).is_ready()) {
-                    *task = None;
-                }
-                pieces.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
-            }
+            Flow::Flowing(pieces) => pieces.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
         }
     }
 

@@ -126,6 +126,17 @@ impl Upstream {
         self.call(Method::POST, head, request.into_inner()).await
     }
 
+    /// Sends a request that begins ahead of its verdict; without one, nothing ever comes.
+    ///
+    /// # Errors
+    /// [`Fault`] when there is no answer.
+    pub async fn begin(&self, head: &Head, request: Option<Cleared<Bytes>>) -> Result<Answer, Fault> {
+        match request {
+            Some(request) => self.send_bytes(head, request).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Hands on what no LLM reads: a list of models, an answer that was kept, a path that the operator lets pass.
     ///
     /// # Errors

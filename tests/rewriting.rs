@@ -339,3 +339,102 @@ async fn identifiers_come_back_in_the_answer() {
         }
     }
 }
+
+#[tokio::test]
+async fn help_is_given_when_there_is_no_answer() {
+    for status in [500, 429] {
+        let upstream = ScriptedUpstream::start(move |_| answer(status, "application/json", "{}")).await;
+        let proxy = RunningProxy::before(&upstream).await;
+        for stream in [false, true] {
+            let got = proxy.chat(&ask("CRISIS", &json!({"stream": stream}))).await;
+            assert_eq!(got.status, 200);
+            assert!(told(&got.body).0.contains(HELP));
+        }
+    }
+    // Nor is it lost when the answer is cut before anything of it was seen, or breaks off.
+    let bad = ScriptedUpstream::saying("VIOLATE.").await;
+    let broken =
+        ScriptedUpstream::start(|_| answer(200, "text/event-stream", "data: {\"choices\": []}\n\ndata: {half\n\n"))
+            .await;
+    let mut options = Options::new(&bad.url());
+    options.streaming.flow.mode = nonnocere::guard::stream::Mode::Buffer;
+    for proxy in [RunningProxy::start(options).await, RunningProxy::before(&broken).await] {
+        let got = proxy.chat(&ask("CRISIS", &json!({"stream": true}))).await;
+        assert!(String::from_utf8_lossy(&got.body).matches(HELP).count() == 1, "{:?}", got.body);
+    }
+}
+
+#[tokio::test]
+async fn what_the_policy_changes_is_never_sent_ahead() {
+    let upstream = ScriptedUpstream::saying("Fine.").await;
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(EMBEDDED.replace("prompt = \"pass\"", "prompt = \"redact\"").as_bytes()).unwrap();
+    let mut options = Options::new(&upstream.url());
+    options.policy = Source::File(file.path().to_owned());
+    options.streaming.flow.speculative = true;
+    let proxy = RunningProxy::start(options).await;
+    proxy.chat(&ask(NOTE, &json!({}))).await;
+    let asked = upstream.asked();
+    assert!(asked.len() == 1 && !String::from_utf8_lossy(&asked[0].body).contains("Sanchez"));
+}
+
+#[tokio::test]
+async fn identifiers_do_not_leave_while_nothing_can_judge() {
+    let upstream = ScriptedUpstream::start(|asked| {
+        let body: Value = serde_json::from_slice(&asked.body).unwrap();
+        chat_answer(asked, body["messages"][0]["content"].as_str().unwrap())
+    })
+    .await;
+    let open =
+        EMBEDDED.replace("prompt = \"block\"\ncompletion = \"block\"", "prompt = \"allow\"\ncompletion = \"allow\"");
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(open.replace("prompt = \"pass\"", "prompt = \"redact\"").as_bytes()).unwrap();
+    let mut options = Options::new(&upstream.url());
+    (options.policy, options.classifier) = (Source::File(file.path().to_owned()), std::sync::Arc::new(common::Failing));
+    let proxy = RunningProxy::start(options).await;
+    let got = proxy.chat(&ask(NOTE, &json!({}))).await;
+    assert_eq!((got.header("x-nonnocere-scan"), told(&got.body).0.as_str()), ("none", NOTE));
+    assert!(!String::from_utf8_lossy(&upstream.asked()[0].body).contains("Sanchez"));
+}
+
+#[tokio::test]
+async fn nothing_that_was_taken_out_stands_elsewhere_in_the_answer() {
+    const TEXT: &str = "Take one tablet of 500 mg with a meal every day. Then VIOLATE the rules. ";
+    // Half an emoji, and the tokens of the text.
+    let body = format!(
+        "{{\"choices\":[{{\"index\":0,\"message\":{{\"content\":\"{TEXT}\\ud83d\"}},\
+         \"logprobs\":{{\"content\":[{{\"token\":\"VIOLATE\"}}]}},\"finish_reason\":\"stop\"}}]}}"
+    );
+    let upstream = ScriptedUpstream::start(move |_| answer(200, "application/json", &body)).await;
+    let proxy = with_action(&upstream, "violating-completion", "excise").await;
+    let got = proxy.chat(&ask("hello", &json!({}))).await;
+    assert!(!String::from_utf8_lossy(&got.body).contains("VIOLATE"), "{:?}", got.body);
+    assert!(told(&got.body).0.starts_with("Take one tablet"));
+}
+
+#[tokio::test]
+async fn an_excised_stream_loses_nothing_else() {
+    let upstream = ScriptedUpstream::start(|_| {
+        let pieces = ["Take one tablet of 500 mg with a meal ", "every day. Then ", "VIOLATE it. Come back after ", "two weeks."];
+        let say = |text: &&str| sse::event(&json!({"id": "c", "choices": [{"index": 0, "delta": {"content": text}}]}).to_string());
+        let end = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+        answer(200, "text/event-stream", &(pieces.iter().map(say).collect::<String>() + end))
+    })
+    .await;
+    let proxy = with_action(&upstream, "violating-completion", "excise").await;
+    let (text, finish) = told(&proxy.chat(&ask("hello", &json!({"stream": true}))).await.body);
+    assert!(text.starts_with("Take one tablet of 500 mg with a meal every day. [The answer was"), "{text}");
+    assert!(text.ends_with("Come back after two weeks.") && finish == "stop", "{text}");
+}
+
+#[tokio::test]
+async fn a_steered_prompt_goes_behind_the_system_message_that_is_there() {
+    let upstream = ScriptedUpstream::saying("Fine.").await;
+    let proxy = with_action(&upstream, "violating-prompt", "steer").await;
+    let messages = json!([{"role": "system", "content": "Be kind."}, {"role": "user", "content": "VIOLATE"}]);
+    proxy.chat(&json!({"model": "m", "messages": messages})).await;
+    let passed: Value = serde_json::from_slice(&upstream.asked()[0].body).unwrap();
+    assert_eq!(passed["messages"].as_array().unwrap().len(), 2);
+    let said = passed["messages"][0]["content"].as_str().unwrap();
+    assert!(said.starts_with("The next request") && said.ends_with("Be kind."), "{said}");
+}

@@ -318,3 +318,22 @@ async fn what_is_released_at_once_waits_for_no_verdict() {
     assert!(read.contains("content_filter_offsets") && read.ends_with("data: [DONE]\n\n"), "{read}");
     writing.closed().await;
 }
+
+#[tokio::test]
+async fn a_client_that_stops_reading_is_left() {
+    let upstream = ByHand::start().await;
+    let mut options = Options::new(&upstream.url());
+    options.limits.body_timeout = Duration::from_millis(50);
+    let proxy = RunningProxy::start(options).await;
+    let mut client = TcpStream::connect(proxy.address).await.unwrap();
+    let body = asking().to_string();
+    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    client.write_all(head.as_bytes()).await.unwrap();
+    let mut writing = upstream.asked().await;
+    // More than the buffers on the way can take.
+    let sentence = "All is well here today. ".repeat(2_000);
+    let event = says(&sentence);
+    let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+    while writing.0.write_all(chunk.as_bytes()).await.is_ok() {}
+    drop(client);
+}

@@ -1,6 +1,6 @@
 //! The judgement of a whole answer: every text of every choice, as the answer to what was asked.
 
-use super::surrogates::{Change, changed, mask, masks};
+use super::surrogates::{Change, Surrogates, fitted, mask};
 use super::{Cleared, Decision, Guard, Verdict};
 use super::{conversation, coverage, pass_unjudged, refuses, rewrite, scan, unjudgeable};
 use crate::classify::Input;
@@ -12,6 +12,9 @@ use crate::openai::request::Asked;
 use crate::policy::{Action, Direction, Evidence, Notice, Policy, Rewrite};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// An answer of more sentences is refused whole: each is judged by itself.
+const MOST_SENTENCES: usize = 200;
 
 /// One text of an answer, and what it answers.
 #[derive(Clone, Copy)]
@@ -34,7 +37,7 @@ impl Guard {
         completion: Completion,
     ) -> Result<Decision<Cleared<Bytes>>, Unavailable> {
         if refuses(policy, completion.opaque, Coverage::Full) {
-            return Ok(self.withhold(asked, completion));
+            return Ok(self.withhold(policy, asked, completion));
         }
         let text = |index: u64, text| Text { policy, asked, index, text };
         let choices = completion.choices.iter();
@@ -44,21 +47,21 @@ impl Guard {
             Ok(judged) => judged,
             Err(why) => {
                 let verdict = pass_unjudged(policy, Direction::Completion, why)?;
-                return Ok(Decision { outcome: Cleared::new(completion.into_bytes()), verdict });
+                return Ok(finished(policy, asked, completion, verdict));
             }
         };
         let coverage = coverage(&judged);
         if refuses(policy, false, coverage) {
-            return Ok(self.withhold(asked, completion));
+            return Ok(self.withhold(policy, asked, completion));
         }
         let mut verdict = Verdict::nothing(Direction::Completion, scan(completion.opaque, coverage));
         let mut refused: BTreeMap<u64, Notice> = BTreeMap::new();
-        let mut excised: BTreeMap<(u64, String), String> = BTreeMap::new();
+        let mut excised: BTreeMap<(u64, String), (String, Notice)> = BTreeMap::new();
         for (text, judged) in texts.into_iter().zip(judged) {
             let action = text.decide(&judged);
             match &action {
                 Action::Rewrite(Rewrite::Excise, notice) => match self.excised(text, notice).await {
-                    Some(left) => drop(excised.insert((text.index, text.text.to_owned()), left)),
+                    Some(left) => drop(excised.insert((text.index, text.text.to_owned()), (left, notice.clone()))),
                     None => drop(refused.entry(text.index).or_insert_with(|| notice.clone())),
                 },
                 Action::Block(notice) | Action::Escalate(notice) | Action::Rewrite(_, notice) => {
@@ -68,23 +71,23 @@ impl Guard {
             }
             verdict.add(action, judged.scores);
         }
-        let change = |index: u64, said: &str| excised.get(&(index, said.to_owned())).cloned();
-        let completion = if excised.is_empty() { completion } else { completion.with_texts(change) };
-        let completion = match policy.phi.completion {
-            true => masked(completion, &mut verdict),
-            false => completion,
+        let mut found = BTreeSet::new();
+        let change = |index: u64, said: &str| {
+            let key = (index, said.to_owned());
+            let left = excised.get(&key).map(|(left, _)| left.clone());
+            found.extend(left.is_some().then_some(key));
+            left
         };
-        let surrogates = &asked.surrogates;
-        let completion =
-            if surrogates.is_empty() { completion } else { completion.with_texts(|_, said| surrogates.show(said)) };
-        let mut bytes = match refused.is_empty() {
-            true => completion.into_bytes(),
+        let completion = if excised.is_empty() { completion } else { completion.with_texts(change) };
+        // What does not stand in the answer as it was judged, in a file for one, cannot be taken out of it.
+        for (key, (_, notice)) in excised.into_iter().filter(|(key, _)| !found.contains(key)) {
+            refused.entry(key.0).or_insert(notice);
+        }
+        let completion = match refused.is_empty() {
+            true => completion,
             false => self.without(asked, completion, &refused),
         };
-        if let Some(help) = &asked.help {
-            bytes = Completion::after(&bytes, asked, help);
-        }
-        Ok(Decision { outcome: Cleared::new(bytes), verdict })
+        Ok(finished(policy, asked, completion, verdict))
     }
 
     /// A text without its violating sentences, when what is left is sound.
@@ -94,6 +97,9 @@ impl Guard {
             return None;
         }
         let sentences = rewrite::sentences(text.text);
+        if sentences.len() > MOST_SENTENCES {
+            return None;
+        }
         let judged = self.pool.judge(sentences.iter().map(|one| text.input(one)).collect()).await.ok()?;
         let bad: Vec<bool> = judged.iter().map(|judged| text.decide(judged).stops()).collect();
         let left = rewrite::without(&sentences, &bad, &notice.message)?;
@@ -104,27 +110,45 @@ impl Guard {
     }
 
     /// The completion without what cannot be judged, which is all of it.
-    fn withhold(&self, asked: &Asked, completion: Completion) -> Decision<Cleared<Bytes>> {
+    fn withhold(&self, policy: &Policy, asked: &Asked, completion: Completion) -> Decision<Cleared<Bytes>> {
         let (notice, verdict) = unjudgeable(Direction::Completion);
         let refused = completion.choices.keys().map(|index| (*index, notice.clone())).collect();
-        Decision { outcome: Cleared::new(self.without(asked, completion, &refused)), verdict }
+        finished(policy, asked, self.without(asked, completion, &refused), verdict)
     }
 
-    fn without(&self, asked: &Asked, completion: Completion, refused: &BTreeMap<u64, Notice>) -> Bytes {
+    fn without(&self, asked: &Asked, completion: Completion, refused: &BTreeMap<u64, Notice>) -> Completion {
         let messages = refused.iter().map(|(index, notice)| (*index, &*notice.message)).collect();
         completion.without(asked, &messages, self.finish)
     }
 }
 
+/// An answer as it leaves: identifiers masked, surrogates put back, help before it.
+fn finished(policy: &Policy, asked: &Asked, completion: Completion, mut verdict: Verdict) -> Decision<Cleared<Bytes>> {
+    let surrogates = &asked.surrogates;
+    let completion = match policy.phi.completion {
+        true => masked(completion, surrogates, &mut verdict),
+        false => completion,
+    };
+    let completion = match surrogates.is_empty() {
+        true => completion,
+        false => completion.with_texts(|_, said| surrogates.show(said)),
+    };
+    let mut bytes = completion.into_bytes();
+    if let Some(help) = &asked.help {
+        bytes = Completion::after(&bytes, asked, help);
+    }
+    Decision { outcome: Cleared::new(bytes), verdict }
+}
+
 /// The answer with the identifiers of people masked in all that it says.
-fn masked(completion: Completion, verdict: &mut Verdict) -> Completion {
+fn masked(completion: Completion, surrogates: &Surrogates, verdict: &mut Verdict) -> Completion {
     let said: BTreeSet<String> = completion.choices.values().flatten().cloned().collect();
     let mut counts = BTreeMap::new();
     let completion = completion.with_texts(|_, text| {
-        let masks = if said.contains(text) { masks(text) } else { Vec::new() };
+        let masks = if said.contains(text) { surrogates.masks(text) } else { Vec::new() };
         masks.iter().for_each(|(_, kind)| *counts.entry(*kind).or_default() += 1);
         let changes: Vec<Change> = masks.into_iter().map(|(place, kind)| (place, mask(kind))).collect();
-        (!changes.is_empty()).then(|| changed(text, &changes))
+        (!changes.is_empty()).then(|| fitted(text, &changes))
     });
     verdict.redacted(&counts);
     completion

@@ -26,6 +26,25 @@ struct Findings<'a> {
     steered: Option<Principle>,
 }
 
+/// A request without the identifiers of people in it, where the policy wants that; it takes time that grows with the body.
+async fn redacted(
+    policy: &Policy,
+    mut request: Request,
+    mut verdict: Verdict,
+) -> Result<(Request, Verdict), Unavailable> {
+    if !policy.phi.prompt || matches!(verdict.action, Action::Block(_)) {
+        return Ok((request, verdict));
+    }
+    let redacted = tokio::task::spawn_blocking(move || {
+        let mut surrogates = Surrogates::default();
+        request.change_texts(|text| surrogates.hide(text));
+        verdict.redacted(&surrogates.hidden);
+        request.hides(surrogates);
+        (request, verdict)
+    });
+    redacted.await.map_err(|error| Unavailable::Failed(error.to_string()))
+}
+
 impl Guard {
     /// Judges everything in `request` that the LLM will read.
     ///
@@ -46,6 +65,7 @@ impl Guard {
                     let (notice, verdict) = unjudgeable(Direction::Prompt);
                     return Ok(Decision { outcome: Outcome::Instead(Substitute::Refusal(notice, None)), verdict });
                 }
+                let (request, verdict) = redacted(policy, request, verdict).await?;
                 return Ok(Decision { outcome: Outcome::Pass(Cleared::new(request)), verdict });
             }
         };
@@ -65,13 +85,7 @@ impl Guard {
         if let Some(principle) = steered {
             request.steer(&rewrite::steer(principle));
         }
-        let mut verdict = verdict;
-        if policy.phi.prompt && !matches!(verdict.action, Action::Block(_)) {
-            let mut surrogates = Surrogates::default();
-            request.change_texts(|text| surrogates.hide(text));
-            verdict.redacted(&surrogates.hidden);
-            request.hides(surrogates);
-        }
+        let (request, verdict) = redacted(policy, request, verdict).await?;
         let has_words = request.asked().surface != Surface::Embeddings && !request.asked().structured;
         let outcome = match verdict.action.clone() {
             Action::Allow | Action::Flag | Action::Rewrite(..) => Outcome::Pass(Cleared::new(request)),

@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn bad_sentences_leave_and_a_notice_stands_in_their_place() {
-        let text = "Take the tablets with a glass of water. Bad one. Bad two! Rest for a day or two. Bad three.\nThen call us.";
+        let text = "Take the tablets with a glass of water. Bad one. Bad two of them! Rest for a day or two. Bad three.\nThen call us.";
         let all = sentences(text);
         assert_eq!(all.concat(), text);
         let bad: Vec<bool> = all.iter().map(|one| one.starts_with("Bad")).collect();

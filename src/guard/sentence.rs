@@ -6,6 +6,9 @@
 /// From so many bytes on, a sentence may be cut at the end of a clause, and from twice as many at a word.
 const LONG: usize = 320;
 
+/// A line, or an exclamation, ends a sentence of so many words.
+const FEWEST_WORDS: usize = 4;
+
 /// Words that end in a full stop and do not end a sentence.
 const ABBREVIATIONS: [&str; 27] = [
     "dr", "mr", "mrs", "ms", "prof", "st", "mt", "e.g", "i.e", "vs", "etc", "cf", "approx", "fig", "no", "nos", "dept",
@@ -33,13 +36,14 @@ impl Ends {
             if is_start {
                 self.word = at;
                 let closed = before.trim_end();
-                if ends_sentence(closed, letter) {
+                if ends_sentence(closed, letter) && (closed.ends_with('.') || self.has_words(closed)) {
                     self.end(at);
                 } else if closed.ends_with([',', ';', ':', ')', '–', '—']) {
                     self.clause = at;
                 }
             }
-            if letter == '\n' || matches!(letter, '。' | '！' | '？') {
+            let is_line = letter == '\n' && (before.ends_with('\n') || self.has_words(before));
+            if is_line || matches!(letter, '。' | '！' | '？') {
                 self.end(after);
             }
             let begun = self.last();
@@ -69,6 +73,11 @@ impl Ends {
         }
         let after = self.ends.partition_point(|end| *end < place);
         self.ends.get(after).copied().unwrap_or_else(|| self.last())
+    }
+
+    /// Whether enough was said since the last end: a text with an end after each word would leave word by word.
+    fn has_words(&self, text: &str) -> bool {
+        text.get(self.last()..).is_some_and(|since| since.split_whitespace().nth(FEWEST_WORDS - 1).is_some())
     }
 
     fn end(&mut self, place: usize) {
@@ -114,12 +123,12 @@ mod tests {
 
     #[test]
     fn sentences_and_lines_end() {
-        let text = "Take it with food. Dr. A. Lee (e.g. 5 mg. daily) agrees! \"Really?\" Yes…\nIt was 3.5 mg.\n1. First. 2nd I. Then";
+        let text = "Take it with food. Dr. A. Lee (e.g. 5 mg. daily) agrees! Did he really say that? Yes\n\nIt was 3.5 mg.\n1. First. 2nd I. Then";
         let expected = [
             "Take it with food. ",
             "Dr. A. Lee (e.g. 5 mg. daily) agrees! ",
-            "\"Really?\" ",
-            "Yes…\n",
+            "Did he really say that? ",
+            "Yes\n\n",
             "It was 3.5 mg.\n",
             "1. First. ",
             "2nd I. ",
@@ -127,6 +136,9 @@ mod tests {
         assert_eq!(sentences(text), expected);
         assert_eq!(sentences("Not yet."), Vec::<&str>::new());
         assert_eq!(sentences("很好。再见"), ["很好。"]);
+        // An end after each word is none.
+        assert_eq!(sentences("Forge! the! consent! of! her! now"), ["Forge! the! consent! of! "]);
+        assert_eq!(sentences("one\ntwo\nthree\nfour\nfive\n"), ["one\ntwo\nthree\nfour\n"]);
     }
 
     #[test]

@@ -7,19 +7,19 @@
 
 mod line;
 mod mend;
+mod settle;
 
-use super::{Cleared, Scan, Verdict, conversation, refuses, unjudgeable};
-use crate::classify::pool::Unavailable;
-use crate::classify::reading::Judged;
-use crate::classify::{Input, Scores};
+use super::{Cleared, Scan, Verdict, conversation, refuses};
+use crate::classify::Input;
 use crate::detect::Coverage;
 use crate::openai::chunk::{Chunk, Fragment};
 use crate::openai::cut::Cut;
 use crate::openai::refusal::{FinishReason, Seen};
 use crate::openai::request::{Asked, Surface};
-use crate::policy::{Action, Direction, Evidence, Notice, Policy, Rewrite};
+use crate::policy::{Direction, Notice, Policy};
 use bytes::Bytes;
 use line::Line;
+use settle::Subject;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
@@ -38,8 +38,8 @@ pub enum Mode {
     Async,
 }
 
-/// A text is near to a violation when it would be stopped if the odds of one were this many times what they are.
-const NEAR: f32 = 4.0;
+/// How the place of a text begins that stands beside the choices.
+const BESIDE: &str = "beside";
 
 /// A streamed answer, as far as it has come.
 pub struct Stream {
@@ -61,7 +61,10 @@ pub struct Stream {
     out: Vec<Piece>,
     verdict: Verdict,
     windows: u64,
-    /// Whether the upstream has said all.
+    /// What stood beside the choices last, by its place.
+    beside: BTreeMap<String, String>,
+    /// Whether the upstream has said that it has said all, and whether it has.
+    is_done: bool,
     is_over: bool,
     /// Whether everything is refused and the upstream may be left.
     is_closed: bool,
@@ -85,6 +88,7 @@ pub struct Piece {
 struct Choice {
     seen: Seen,
     has_ended: bool,
+    end_has_left: bool,
     is_refused: bool,
 }
 
@@ -96,16 +100,6 @@ struct Held {
     /// How many whole texts must have been judged.
     wholes: usize,
     since: Instant,
-}
-
-/// What one of the texts under judgement is.
-enum Subject {
-    /// A part of a line.
-    Window { line: (u64, String), start: usize, end: usize },
-    /// A line, all of it.
-    Line { line: (u64, String), end: usize },
-    /// Another text of a choice.
-    Whole { choice: u64, hash: u64 },
 }
 
 impl Stream {
@@ -132,6 +126,8 @@ impl Stream {
             out: Vec::new(),
             verdict: Verdict::nothing(Direction::Completion, Scan::Full),
             windows: 0,
+            beside: BTreeMap::new(),
+            is_done: false,
             is_over: false,
             is_closed: false,
             asks_again: false,
@@ -141,17 +137,37 @@ impl Stream {
 
     /// Takes the next event.
     pub fn hold(&mut self, mut chunk: Chunk) {
+        // Nothing follows the end.
+        if self.is_closed || self.is_done {
+            return;
+        }
+        self.is_done = chunk.is_done();
         self.cut.note(&chunk);
         for index in &chunk.said.choices {
             self.choices.entry(*index).or_default();
         }
         let mut reaches = Vec::new();
         for Fragment { line: key, text } in std::mem::take(&mut chunk.said.fragments) {
-            let line = self.lines.entry(key.clone()).or_default();
-            let start = line.text.len();
-            line.text.push_str(&text);
-            line.is_final = false;
-            reaches.push((key, start..line.text.len()));
+            // Whoever goes on has not ended.
+            self.choices.entry(key.0).or_default().has_ended = false;
+            for (_, line) in self
+                .lines
+                .iter_mut()
+                .filter(|(other, _)| other.0 == key.0 && **other != key && !other.1.starts_with(BESIDE))
+            {
+                line.is_behind = true;
+            }
+            let part = self.lines.entry(key.clone()).or_default().grow(&text);
+            reaches.push((key, part));
+        }
+        // What stands beside the choices comes again with each event; where it changes, it may go on.
+        for Fragment { line: (choice, place), text } in std::mem::take(&mut chunk.said.beside) {
+            let key = (choice, format!("{BESIDE}{place}"));
+            if self.beside.insert(key.1.clone(), text.clone()).is_none_or(|last| last != text) {
+                let part = self.lines.entry(key.clone()).or_default().grow(&text);
+                reaches.push((key, part));
+                chunk.said.wholes.push((choice, text));
+            }
         }
         let wholes = std::mem::take(&mut chunk.said.wholes);
         self.wholes_held += wholes.len();
@@ -188,9 +204,13 @@ impl Stream {
             let is_whole = choice.has_ended || self.is_over;
             let Some((start, end)) = line.due(is_whole, self.mode) else { continue };
             let text = line.text.get(start..end).unwrap_or_default();
-            let hash = self.hasher.hash_one(text);
-            if text.trim().is_empty() || (is_whole && self.settled.contains(&hash)) {
-                line.clear(end, is_whole);
+            let hash = self.hasher.hash_one((self.asked.question(key.0), text));
+            if is_whole && (text.trim().is_empty() || self.settled.contains(&hash)) {
+                line.clear(end, true);
+                continue;
+            }
+            if text.trim().is_empty() {
+                line.skip(end);
                 continue;
             }
             inputs.push(answer(&self.asked, key.0, text));
@@ -198,7 +218,7 @@ impl Stream {
             subjects.push(if is_whole { Subject::Line { line, end } } else { Subject::Window { line, start, end } });
         }
         for (choice, text) in std::mem::take(&mut self.wholes) {
-            let hash = self.hasher.hash_one(text.as_str());
+            let hash = self.hasher.hash_one((self.asked.question(choice), text.as_str()));
             let is_refused = self.choices.get(&choice).is_some_and(|choice| choice.is_refused);
             if !is_refused && !text.trim().is_empty() && !self.settled.contains(&hash) {
                 inputs.push(answer(&self.asked, choice, &text));
@@ -215,35 +235,6 @@ impl Stream {
         Some(inputs)
     }
 
-    /// Takes the verdicts on what was [due](Self::due).
-    ///
-    /// # Errors
-    /// [`Unavailable`] when nothing could judge it and the policy fails closed.
-    pub fn settle(&mut self, judged: Result<Vec<Judged>, Unavailable>) -> Result<(), Unavailable> {
-        let subjects = self.judging.take().unwrap_or_default();
-        let judged = match judged {
-            Ok(judged) => judged.into_iter().map(Some).collect(),
-            Err(why) => {
-                super::pass_unjudged(&self.policy, Direction::Completion, why)?;
-                self.verdict.saw(Scan::None);
-                subjects.iter().map(|_| None).collect::<Vec<_>>()
-            }
-        };
-        for (subject, judged) in subjects.into_iter().zip(judged) {
-            let near = match judged {
-                None => false,
-                Some(judged) => match self.decide(&subject, judged) {
-                    Some(near) => near,
-                    None => continue,
-                },
-            };
-            self.pass(subject, near);
-        }
-        // Whole texts that came while these were judged wait in `wholes`.
-        self.wholes_judged = self.wholes_held - self.wholes.len();
-        Ok(())
-    }
-
     /// What may leave now, in its order.
     pub fn release(&mut self) -> Vec<Piece> {
         while let Some(held) = self.queue.front() {
@@ -252,14 +243,25 @@ impl Stream {
             }
             let Some(Held { chunk, reaches, since, .. }) = self.queue.pop_front() else { break };
             let chunk = self.redacted(chunk, &reaches);
-            let is_refused = |index| self.choices.get(&index).is_some_and(|choice| choice.is_refused);
-            let Some(bytes) = chunk.without(&is_refused) else { continue };
+            // Probabilities that run ahead of their text were not judged with it.
+            let chunk = if reaches.is_empty() { chunk.without_logprobs() } else { chunk };
+            for (key, part) in &reaches {
+                if let Some(line) = self.lines.get_mut(key) {
+                    line.left = line.left.max(part.end);
+                }
+            }
+            let has_text = |index: u64| reaches.iter().any(|((of, _), _)| *of == index);
+            // Nothing is said behind an end that has left.
+            let is_gone = |index| {
+                self.choices.get(&index).is_some_and(|one| one.is_refused || (one.end_has_left && has_text(index)))
+            };
+            let Some(bytes) = chunk.without(&is_gone) else { continue };
             self.out.extend(self.cut.help(&chunk).into_iter().map(Piece::own));
             let bytes = self.cut.shifted(&chunk, bytes);
             for index in &chunk.said.choices {
-                let has_text = reaches.iter().any(|((of, _), _)| of == index);
                 let choice = self.choices.entry(*index).or_default();
-                choice.seen = choice.seen.max(if has_text { Seen::Text } else { Seen::Role });
+                choice.seen = choice.seen.max(if has_text(*index) { Seen::Text } else { Seen::Role });
+                choice.end_has_left |= chunk.said.ends.contains(index);
             }
             self.cut.left(&chunk);
             let held = Some(since.elapsed());
@@ -349,124 +351,6 @@ impl Stream {
         let mut lines = self.lines.range((index, String::new())..).take_while(|((of, _), _)| *of == index);
         has_ended && lines.all(|(_, line)| line.is_final) && self.wholes_judged == self.wholes_held
     }
-
-    /// Decides on one text; whether it is near to a violation, or `None` when it is refused.
-    fn decide(&mut self, subject: &Subject, Judged { scores, coverage }: Judged) -> Option<bool> {
-        let choice = subject.choice();
-        if coverage != Coverage::Full {
-            self.verdict.saw(Scan::Partial);
-        }
-        if refuses(&self.policy, false, coverage) {
-            self.withhold(&[choice]);
-            return None;
-        }
-        let decide = |scores: &Scores| {
-            let languages = &self.asked.languages;
-            self.policy.decide(Direction::Completion, Evidence { scores, in_context: false, languages })
-        };
-        let action = decide(&scores);
-        let raised = Scores { violation: raised(scores.violation), ..scores.clone() };
-        let is_near = decide(&raised).stops();
-        let notice = match &action {
-            Action::Block(notice) | Action::Escalate(notice) | Action::Rewrite(_, notice) => Some(notice.clone()),
-            Action::Allow | Action::Flag => None,
-        };
-        let excises = matches!(&action, Action::Rewrite(Rewrite::Excise, _)) && self.can_excise(subject);
-        let asks_again = matches!(&action, Action::Rewrite(Rewrite::Regenerate, _)) && self.can_ask_again(choice);
-        self.verdict.add(action, scores);
-        if let (Mode::Async, Some((line, span))) = (self.mode, subject.span()) {
-            let text = self.lines.get(line).map_or("", |line| line.text.as_str());
-            let characters = |end: usize| text.get(..end).map_or(0, |text| text.chars().count());
-            let span = characters(span.start)..characters(span.end);
-            self.out.extend(self.cut.offsets(choice, span, notice.is_some()).map(Piece::own));
-        }
-        match notice {
-            None => Some(is_near),
-            Some(notice) if excises => {
-                self.excises = subject.span().map(|(line, _)| (line.clone(), notice));
-                None
-            }
-            Some(_) if asks_again => {
-                self.asks_again = true;
-                self.queue.clear();
-                self.is_closed = true;
-                None
-            }
-            Some(notice) => {
-                self.refuse(choice, &notice);
-                None
-            }
-        }
-    }
-
-    /// Lets a text pass that was judged.
-    fn pass(&mut self, subject: Subject, is_near: bool) {
-        match subject {
-            Subject::Whole { hash, .. } => {
-                self.settled.insert(hash);
-            }
-            Subject::Line { line, end } => {
-                if let Some(line) = self.lines.get_mut(&line) {
-                    self.settled.insert(self.hasher.hash_one(line.text.get(..end).unwrap_or_default()));
-                    line.clear(end, true);
-                }
-            }
-            Subject::Window { line, start, end } => {
-                if let Some(line) = self.lines.get_mut(&line) {
-                    if start == 0 {
-                        self.settled.insert(self.hasher.hash_one(line.text.get(..end).unwrap_or_default()));
-                    }
-                    let before = line.judged;
-                    line.clear(end, false);
-                    line.cleared = if is_near { before } else { end };
-                }
-            }
-        }
-    }
-
-    /// Refuses what cannot be judged.
-    fn withhold(&mut self, choices: &[u64]) {
-        let (notice, verdict) = unjudgeable(Direction::Completion);
-        self.verdict.saw(verdict.scan);
-        self.verdict.add(verdict.action, verdict.scores);
-        choices.iter().for_each(|choice| self.refuse(*choice, &notice));
-    }
-
-    /// Cuts a choice. When nothing else is left, the stream is closed, at once if its upstream would go on.
-    fn refuse(&mut self, index: u64, notice: &Notice) {
-        let choice = self.choices.entry(index).or_default();
-        if std::mem::replace(&mut choice.is_refused, true) {
-            return;
-        }
-        let events = self.cut.choice(index, &notice.message, choice.seen);
-        self.out.push(Piece::own(events));
-        let asked = usize::try_from(self.asked.choices).unwrap_or(usize::MAX).max(self.choices.len());
-        let is_refused = self.choices.values().filter(|choice| choice.is_refused).count() >= asked;
-        let has_ended = self.choices.values().all(|choice| choice.has_ended) || self.is_over;
-        if is_refused && (!has_ended || self.cut.ends_at_once()) {
-            self.out.extend(self.cut.usage().map(Piece::own));
-            self.queue.clear();
-            self.is_closed = true;
-        }
-    }
-}
-
-impl Subject {
-    const fn choice(&self) -> u64 {
-        match self {
-            Self::Window { line, .. } | Self::Line { line, .. } => line.0,
-            Self::Whole { choice, .. } => *choice,
-        }
-    }
-
-    /// The line, and which part of it.
-    fn span(&self) -> Option<(&(u64, String), Range<usize>)> {
-        match self {
-            Self::Window { line, start, end } => Some((line, *start..*end)),
-            Self::Line { line, end } => Some((line, 0..*end)),
-            Self::Whole { .. } => None,
-        }
-    }
 }
 
 impl Piece {
@@ -479,11 +363,6 @@ impl Piece {
 /// A text of an answer, as the answer to its question.
 fn answer(asked: &Asked, choice: u64, text: &str) -> Input {
     Input::Completion { prompt: conversation::excerpt(asked.question(choice)), completion: text.to_owned() }
-}
-
-/// A probability whose odds are [`NEAR`] times what they were.
-fn raised(probability: f32) -> f32 {
-    NEAR * probability / (NEAR * probability + (1.0 - probability)).max(f32::MIN_POSITIVE)
 }
 
 #[cfg(test)]

@@ -49,7 +49,15 @@ impl Surrogates {
                 Some((span.range, format!("[{}]", self.surrogate(span.kind, original))))
             })
             .collect();
-        (!changes.is_empty()).then(|| changed(text, &changes))
+        (!changes.is_empty()).then(|| fitted(text, &changes))
+    }
+
+    /// The identifiers in a text; a surrogate is none.
+    pub(super) fn masks(&self, text: &str) -> Vec<(Range<usize>, Kind)> {
+        let shown = self.shown(text);
+        let is_free =
+            |range: &Range<usize>| !shown.iter().any(|(one, _)| one.start < range.end && range.start < one.end);
+        phi::find(text).into_iter().map(|span| (span.range, span.kind)).filter(|(range, _)| is_free(range)).collect()
     }
 
     /// The places of surrogates in a text, and what they stand for.
@@ -72,11 +80,8 @@ impl Surrogates {
     #[must_use]
     pub fn show(&self, text: &str) -> Option<String> {
         let mut changes = self.shown(text);
-        if text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde_json::Value>(text).is_ok() {
-            for (_, original) in &mut changes {
-                let quoted = serde_json::Value::from(original.as_str()).to_string();
-                *original = quoted.trim_matches('"').to_owned();
-            }
+        if is_json(text) {
+            changes.iter_mut().for_each(|(_, original)| *original = escaped(original));
         }
         (!changes.is_empty()).then(|| changed(text, &changes))
     }
@@ -98,13 +103,6 @@ impl Surrogates {
     }
 }
 
-/// The identifiers in a text; a surrogate is none.
-pub(super) fn masks(text: &str) -> Vec<(Range<usize>, Kind)> {
-    let surrogates: Vec<Range<usize>> = SURROGATE.find_iter(text).map(|found| found.range()).collect();
-    let is_free = |range: &Range<usize>| !surrogates.iter().any(|one| one.start < range.end && range.start < one.end);
-    phi::find(text).into_iter().map(|span| (span.range, span.kind)).filter(|(range, _)| is_free(range)).collect()
-}
-
 /// What stands for an identifier that is masked.
 pub(super) fn mask(kind: Kind) -> String {
     format!("[{}]", kind.id())
@@ -120,6 +118,32 @@ pub(super) fn changed(text: &str, changes: &[Change]) -> String {
     }
     whole.push_str(text.get(at..).unwrap_or_default());
     whole
+}
+
+/// A text with changes; where it is JSON, what stands in place of a bare number is a string.
+pub(super) fn fitted(text: &str, changes: &[Change]) -> String {
+    if !is_json(text) {
+        return changed(text, changes);
+    }
+    let is_bare = |place: &Range<usize>| {
+        let before = text.get(..place.start).unwrap_or_default().trim_end();
+        let after = text.get(place.end..).unwrap_or_default().trim_start();
+        before.ends_with([':', ',', '[']) && after.starts_with([',', '}', ']'])
+    };
+    let quoted =
+        |(place, new): &Change| (place.clone(), if is_bare(place) { format!("\"{new}\"") } else { new.clone() });
+    changed(text, &changes.iter().map(quoted).collect::<Vec<_>>())
+}
+
+/// Whether a text is an object or a list.
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+/// A text as it stands between the quotes of a JSON string.
+pub(super) fn escaped(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default().to_owned()
 }
 
 fn drawn(kind: Kind) -> String {
@@ -162,6 +186,8 @@ mod tests {
         let surrogate = surrogates.surrogate(Kind::Name, "Dee \"Dee\" O'Hara");
         assert_eq!(surrogates.show(&format!("{surrogate}'s dose")).unwrap(), "Dee \"Dee\" O'Hara's dose");
         assert_eq!(surrogates.show(&format!("([{surrogate}])")).unwrap(), "(Dee \"Dee\" O'Hara)");
+        let number = surrogates.hide("{\"phone\": 4155550132, \"n\": 3}").unwrap();
+        assert!(serde_json::from_str::<serde_json::Value>(&number).is_ok_and(|json| json["n"] == 3), "{number}");
         let json = surrogates.show(&format!("{{\"who\": \"[{surrogate}]\"}}")).unwrap();
         assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["who"], "Dee \"Dee\" O'Hara");
     }

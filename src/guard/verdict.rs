@@ -59,9 +59,9 @@ impl Verdict {
         }
     }
 
-    /// Notes what was taken out; where nothing more was to be done, that is the action.
+    /// Notes what was taken out; where nothing else was to be done, that is the action.
     pub(super) fn redacted(&mut self, counts: &BTreeMap<Kind, u64>) {
-        if !counts.is_empty() && self.action.rank() < 2 {
+        if !counts.is_empty() && self.action == Action::Allow {
             let notice = Notice { message: "".into(), rule: "phi".into() };
             self.action = Action::Rewrite(Rewrite::Redact, notice);
         }

@@ -9,6 +9,7 @@ use super::text::{Place, Texts};
 use super::{responses, sse};
 use bytes::Bytes;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// One event, as it came and as it reads.
 pub struct Chunk {
@@ -35,6 +36,8 @@ pub struct Said {
     pub of_call: bool,
     /// Whether it holds what cannot be judged (audio).
     pub opaque: bool,
+    /// Texts that stand beside the choices, by their place; they come again with each event.
+    pub beside: Vec<Fragment>,
 }
 
 /// A piece of a text.
@@ -92,23 +95,31 @@ impl Chunk {
         Some(shared)
     }
 
+    /// Whether its list of choices is there, and empty.
+    #[must_use]
+    pub fn has_no_choices(&self) -> bool {
+        let choices = self.document.as_ref().and_then(|document| document.get("choices")?.as_array());
+        choices.is_some_and(Vec::is_empty)
+    }
+
+    /// The index of each choice, by its place in the list.
+    #[must_use]
+    pub fn indices(&self) -> BTreeMap<String, u64> {
+        let choices = self.document.iter().flat_map(choices).enumerate();
+        choices.map(|(place, (index, _))| (place.to_string(), index)).collect()
+    }
+
     /// What was spent so far, where the chunk says so.
     #[must_use]
     pub fn usage(&self) -> Option<&Value> {
         self.document.as_ref()?.get("usage").filter(|usage| !usage.is_null())
     }
 
-    /// The event with some of its strings changed; `change` is given the key of each, and what it says.
+    /// The event with some of its strings changed; `change` is given the path of each, and what it says.
     #[must_use]
-    pub fn with_strings(&self, change: &mut dyn FnMut(&str, &str) -> Option<String>) -> Bytes {
-        let (Ok(event), Ok(Some(data))) = (std::str::from_utf8(&self.bytes), sse::data(&self.bytes)) else {
-            return self.bytes.clone();
-        };
-        let changed = edit::with_strings(&data, |path, said| change(path.last().map_or("", String::as_str), said));
-        match event.contains(&data) {
-            true => Bytes::from(event.replacen(&data, &changed, 1)),
-            false => Bytes::from(sse::event(&changed.replace('\n', " "))),
-        }
+    pub fn with_strings(&self, change: &mut dyn FnMut(&[String], &str) -> Option<String>) -> Bytes {
+        let change = std::cell::RefCell::new(change);
+        self.edited(&|data| edit::with_strings(data, |path, said| (change.borrow_mut())(path, said)))
     }
 
     /// The same event by other bytes.
@@ -116,10 +127,33 @@ impl Chunk {
     pub fn with_bytes(mut self, bytes: Bytes) -> Self {
         if bytes != self.bytes {
             let data = sse::data(&bytes).ok().flatten();
-            self.document = data.and_then(|data| serde_json::from_str(&data).ok());
+            self.document = data.and_then(|data| json::parse_mended(&data, usize::MAX).ok());
             self.bytes = bytes;
         }
         self
+    }
+
+    /// The event without probabilities of tokens: they say again what its texts say, and what those no longer do.
+    #[must_use]
+    pub fn without_logprobs(self) -> Self {
+        let bytes = match std::str::from_utf8(&self.bytes) {
+            Ok(event) if event.contains("logprobs") => self.edited(&|data| edit::with_null(data, "logprobs")),
+            _ => return self,
+        };
+        self.with_bytes(bytes)
+    }
+
+    /// The event with its data changed.
+    fn edited(&self, change: &dyn Fn(&str) -> String) -> Bytes {
+        let (Ok(event), Ok(Some(data))) = (std::str::from_utf8(&self.bytes), sse::data(&self.bytes)) else {
+            return self.bytes.clone();
+        };
+        let changed = change(&data);
+        match event.contains(&data) {
+            true => Bytes::from(event.replacen(&data, &changed, 1)),
+            // It was broken over lines.
+            false => Bytes::from(sse::event(&changed.replace('\n', " "))),
+        }
     }
 
     /// The event without the choices that are `refused`; `None` when nothing is left.
@@ -149,7 +183,9 @@ fn said(document: &Value) -> Said {
         said.fragments.extend(fragments.into_iter().map(|(place, text)| Fragment { line: (index, place), text }));
         said.wholes.extend(wholes.into_iter().map(|whole| (index, whole)));
         let is_given = |value: Option<&Value>| value.is_some_and(|value| !value.is_null());
-        if is_given(choice.get("finish_reason")) {
+        // Some servers write one that is empty, or the word null, with every chunk.
+        let finish = choice.get("finish_reason").and_then(Value::as_str).unwrap_or_default();
+        if !matches!(finish, "" | "null") {
             said.ends.push(index);
         }
         let said_by = choice.get("delta").or_else(|| choice.get("message"));
@@ -162,7 +198,9 @@ fn said(document: &Value) -> Said {
         let mut texts = Texts::of_fragments();
         texts.collect(&others);
         said.opaque |= texts.opaque;
-        said.wholes.extend(texts.into_spoken().into_iter().map(|text| (0, text)));
+        let (beside, wholes) = texts.into_fragments();
+        said.beside.extend(beside.into_iter().map(|(place, text)| Fragment { line: (0, place), text }));
+        said.wholes.extend(wholes.into_iter().map(|text| (0, text)));
         said.choices.extend((!said.choices.contains(&0)).then_some(0));
     }
     said
@@ -173,7 +211,6 @@ mod tests {
     use super::*;
     use crate::openai::completion::Completion;
     use serde_json::json;
-    use std::collections::BTreeMap;
 
     fn delta(index: u64, delta: &Value, finish: Option<&str>) -> Value {
         json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
@@ -219,7 +256,8 @@ mod tests {
     fn what_stands_beside_the_choices_is_whole() {
         let event =
             json!({"id": "c", "citations": ["https://x/y"], "choices": [{"index": 0, "delta": {"content": "a "}}]});
-        assert_eq!(chunk(Surface::Chat, &event).said.wholes, [(0, "https://x/y".to_owned())]);
+        let beside = chunk(Surface::Chat, &event).said.beside;
+        assert_eq!(beside.iter().map(|one| one.text.as_str()).collect::<Vec<_>>(), ["https://x/y"]);
     }
 
     #[test]

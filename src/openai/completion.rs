@@ -33,20 +33,7 @@ impl Completion {
     pub fn parse(surface: Surface, bytes: Bytes, max_depth: usize) -> Result<Self, &'static str> {
         let text = std::str::from_utf8(&bytes).map_err(|_| "the body is not UTF-8")?;
         let document = json::parse_mended(text, max_depth).map_err(|_| "the body is not valid JSON")?;
-        let (choices, opaque) = match surface {
-            Surface::Responses => {
-                let said = responses::said(&document);
-                let texts: BTreeSet<String> = said.wholes.into_iter().map(|(_, text)| text).collect();
-                (BTreeMap::from([(0, texts.into_iter().collect())]), said.opaque)
-            }
-            // Vectors may be in base64, and no word stands alone.
-            Surface::Embeddings => {
-                let (mut choices, opaque) = spoken(&document);
-                choices.values_mut().for_each(|texts| texts.retain(|text| text.trim().contains(char::is_whitespace)));
-                (choices, opaque)
-            }
-            _ => spoken(&document),
-        };
+        let (choices, opaque) = said(surface, &document);
         Ok(Self { bytes, document, surface, choices, opaque })
     }
 
@@ -58,7 +45,7 @@ impl Completion {
 
     /// The answer with some of its texts changed, each where it stands.
     #[must_use]
-    pub fn with_texts(mut self, mut change: impl FnMut(u64, &str) -> Option<String>) -> Self {
+    pub fn with_texts(self, mut change: impl FnMut(u64, &str) -> Option<String>) -> Self {
         let text = std::str::from_utf8(&self.bytes).unwrap_or_default();
         let indices: Vec<u64> = choices(&self.document).map(|(index, _)| index).collect();
         let changed = edit::with_strings(text, |path, said| {
@@ -68,9 +55,16 @@ impl Completion {
             };
             change(place.copied().unwrap_or_default(), said)
         });
-        self.document = serde_json::from_str(&changed).unwrap_or_default();
-        self.bytes = Bytes::from(changed);
-        self
+        // Probabilities of tokens would say what the texts no longer do.
+        let changed = if changed == text { changed } else { edit::with_null(&changed, "logprobs") };
+        self.read_again(changed)
+    }
+
+    /// The same answer by another text.
+    fn read_again(self, text: String) -> Self {
+        let document = json::parse_mended(&text, usize::MAX).unwrap_or_default();
+        let (choices, opaque) = said(self.surface, &document);
+        Self { bytes: Bytes::from(text), document, choices, opaque, ..self }
     }
 
     /// The answer with `words` before what each choice says, but those that are `refused`.
@@ -91,9 +85,13 @@ impl Completion {
         let document: Value = serde_json::from_str(text).unwrap_or_default();
         let mut changed = text.to_owned();
         for (place, (_, choice)) in choices(&document).enumerate() {
-            let said = choice.pointer("/message/content").or_else(|| choice.get("text"));
-            let said = said.and_then(Value::as_str).unwrap_or_default();
-            let whole = json!(format!("{words}\n\n{said}").trim_end());
+            let said = choice.pointer("/message/content").or_else(|| choice.get("text")).unwrap_or(&Value::Null);
+            let whole = match said {
+                Value::Array(parts) => {
+                    Value::Array([vec![json!({"type": "text", "text": words})], parts.clone()].concat())
+                }
+                said => json!(format!("{words}\n\n{}", said.as_str().unwrap_or_default()).trim_end()),
+            };
             changed = edit::at(&changed, &["choices", &place.to_string()], |choice| match asked.surface {
                 Surface::Completions => edit::with_member(choice, "text", &whole),
                 _ => edit::at(choice, &["message"], |message| edit::with_member(message, "content", &whole)),
@@ -105,11 +103,11 @@ impl Completion {
     /// The answer to what was `asked` with `refused` choices replaced by their messages: their texts, tool calls and log
     /// probabilities are gone, the other choices and the usage stay.
     #[must_use]
-    pub fn without<'a>(self, asked: &'a Asked, refused: &BTreeMap<u64, &'a str>, finish: FinishReason) -> Bytes {
+    pub fn without<'a>(self, asked: &'a Asked, refused: &BTreeMap<u64, &'a str>, finish: FinishReason) -> Self {
         if self.surface == Surface::Responses {
             let message = refused.values().next().copied().unwrap_or_default();
             let frame = responses::frame([&self.document]);
-            return Bytes::from(
+            return self.read_again(
                 responses::refused(&frame, &Refusal { message, structured: asked.structured, finish }).to_string(),
             );
         }
@@ -119,7 +117,26 @@ impl Completion {
         let instead = |(index, message): (&u64, &&'a str)| Choice { asked, index: *index, message, finish }.whole();
         choices.extend(refused.iter().map(|refused| (*refused.0, instead(refused))));
         body.insert("choices".to_owned(), choices.into_values().collect());
-        Bytes::from(Value::Object(body).to_string())
+        self.read_again(Value::Object(body).to_string())
+    }
+}
+
+/// The texts of each choice by the surface's own shape, and whether some of the answer cannot be judged.
+fn said(surface: Surface, document: &Value) -> (BTreeMap<u64, Vec<String>>, bool) {
+    match surface {
+        Surface::Responses => {
+            let said = responses::said(document);
+            let fragments = said.fragments.into_iter().map(|fragment| fragment.text);
+            let texts: BTreeSet<String> = said.wholes.into_iter().map(|(_, text)| text).chain(fragments).collect();
+            (BTreeMap::from([(0, texts.into_iter().collect())]), said.opaque)
+        }
+        // Vectors may be in base64, and no word stands alone.
+        Surface::Embeddings => {
+            let (mut choices, opaque) = spoken(document);
+            choices.values_mut().for_each(|texts| texts.retain(|text| text.trim().contains(char::is_whitespace)));
+            (choices, opaque)
+        }
+        Surface::Chat | Surface::Completions => spoken(document),
     }
 }
 
@@ -187,6 +204,7 @@ mod tests {
         let answer = Completion::parse(Surface::Chat, Bytes::from(body.to_string()), 64).unwrap();
         let left =
             answer.without(&Asked::nothing(Surface::Chat), &BTreeMap::from([(0, NO)]), FinishReason::ContentFilter);
+        let left = left.into_bytes();
         let left_text = std::str::from_utf8(&left).unwrap();
         assert!(!left_text.contains("bad words"), "{left_text}");
         let left: Value = serde_json::from_slice(&left).unwrap();

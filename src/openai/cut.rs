@@ -4,7 +4,7 @@ use super::chunk::Chunk;
 use super::completion::choices;
 use super::moderation;
 use super::progress::Progress;
-use super::refusal::{Choice, FinishReason, Refusal, Seen, with};
+use super::refusal::{Choice, FinishReason, Refusal, Seen, object, with};
 use super::request::{Asked, Surface};
 use super::{responses, sse};
 use bytes::Bytes;
@@ -100,7 +100,9 @@ impl Cut {
 
     /// The events that say `message` in place of what a choice would go on to say, and end it.
     #[must_use]
-    pub fn choice(&self, index: u64, message: &str, seen: Seen) -> String {
+    pub fn choice(&mut self, index: u64, message: &str, seen: Seen) -> String {
+        let help = self.asked.help.clone().filter(|_| self.helped.insert(index));
+        let message = &help.map_or_else(|| message.to_owned(), |help| format!("{help}\n\n{message}"));
         let (asked, finish) = (&*self.asked, self.finish);
         if self.asked.surface == Surface::Responses {
             let frame = Value::Object(self.response.clone());
@@ -117,6 +119,7 @@ impl Cut {
         let Some(help) = self.asked.help.clone() else { return Vec::new() };
         if self.asked.surface == Surface::Responses {
             let is_item = next.document().is_some_and(|event| event.get("output_index").is_some());
+            let is_item = is_item || !next.said.ends.is_empty();
             if !is_item || !self.helped.insert(0) {
                 return Vec::new();
             }
@@ -124,13 +127,22 @@ impl Cut {
             self.help_item = Some(item);
             return vec![events];
         }
-        let new = next.said.choices.iter().filter(|index| self.helped.insert(**index));
-        let says = |index: &u64| {
-            let (asked, words) = (&*self.asked, format!("{help}\n\n"));
-            Choice { asked, index: *index, message: &words, finish: self.finish }
-                .said(&Value::Object(self.shared.clone()))
+        self.pending_help()
+    }
+
+    /// The same for all choices at once, before anything has come.
+    pub fn pending_help(&mut self) -> Vec<String> {
+        let Some(help) = self.asked.help.clone().filter(|_| !self.ends_at_once()) else { return Vec::new() };
+        let new: Vec<u64> = (0..self.asked.choices).filter(|index| self.helped.insert(*index)).collect();
+        let own = || {
+            let object = object(self.asked.surface, true);
+            let own = json!({"id": "help", "object": object, "created": 0, "model": self.asked.model});
+            own.as_object().cloned().unwrap_or_default()
         };
-        new.copied().collect::<Vec<u64>>().iter().map(says).collect()
+        let frame = Value::Object(if self.shared.is_empty() { own() } else { self.shared.clone() });
+        let words = format!("{help}\n\n");
+        let says = |index: u64| Choice { asked: &self.asked, index, message: &words, finish: self.finish }.said(&frame);
+        new.into_iter().map(says).collect()
     }
 
     /// An event as it leaves: where help stands before a response, later items and events count on from it.

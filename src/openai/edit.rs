@@ -1,6 +1,7 @@
 //! Changes in a JSON text that leave everything else as it is spelt: a body that is rewritten keeps its fields, their order,
 //! its numbers and its blanks.
 
+use super::json;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -26,7 +27,8 @@ pub fn with_member(text: &str, key: &str, value: &Value) -> String {
 /// The text with `item` put before the others of a list that is a member of the outermost object.
 #[must_use]
 pub fn with_first(text: &str, key: &str, item: &Value) -> String {
-    let Some(list) = members(text).get(key).copied() else { return text.to_owned() };
+    let list = members(text).get(key).copied().filter(|list| list.get().starts_with('['));
+    let Some(list) = list else { return with_member(text, key, &Value::Array(vec![item.clone()])) };
     let is_empty = serde_json::from_str::<Vec<&RawValue>>(list.get()).is_ok_and(|items| items.is_empty());
     let start = place_of(text, list).start + list.get().find('[').map_or(0, |bracket| bracket + 1);
     changed(text, vec![(start..start, format!("{item}{}", if is_empty { "" } else { "," }))])
@@ -45,6 +47,26 @@ pub fn at(text: &str, path: &[&str], change: impl FnOnce(&str) -> String) -> Str
         }
     }
     changed(text, vec![(place_of(text, value), change(value.get()))])
+}
+
+/// The text with every member called `key` that is not null set to null.
+#[must_use]
+pub fn with_null(text: &str, key: &str) -> String {
+    fn find<'a>(value: &'a RawValue, key: &str, found: &mut Vec<&'a RawValue>) {
+        let members = members(value.get());
+        found.extend(members.iter().filter(|(name, _)| *name == key).map(|(_, value)| *value));
+        let items: Vec<&RawValue> = serde_json::from_str(value.get()).unwrap_or_default();
+        for value in members.into_iter().filter(|(name, _)| name != key).map(|(_, value)| value).chain(items) {
+            if value.get().starts_with(['{', '[']) {
+                find(value, key, found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    if let Ok(value) = serde_json::from_str::<&RawValue>(text) {
+        find(value, key, &mut found);
+    }
+    changed(text, found.into_iter().map(|value| (place_of(text, value), "null".to_owned())).collect())
 }
 
 /// The text with some of its strings changed. `change` is given the keys and places that lead to a string, and what it says.
@@ -70,7 +92,8 @@ fn walk(
             items.into_iter().enumerate().map(|(place, item)| (place.to_string(), item)).collect()
         }
         Some(b'"') => {
-            let said = serde_json::from_str::<String>(value.get()).ok();
+            let mended = || serde_json::from_str::<String>(&json::mended(value.get()));
+            let said = serde_json::from_str::<String>(value.get()).or_else(|_| mended()).ok();
             if let Some(said) = said.and_then(|said| change(path, &said)) {
                 changes.push((place_of(text, value), Value::from(said).to_string()));
             }
@@ -127,7 +150,7 @@ mod tests {
     fn an_item_is_put_before_the_others() {
         assert_eq!(with_first(BODY, "messages", &json!("s")), BODY.replacen("[ {", "[\"s\", {", 1));
         assert_eq!(with_first("{\"messages\":[]}", "messages", &json!(1)), "{\"messages\":[1]}");
-        assert_eq!(with_first(BODY, "other", &json!(1)), BODY);
+        assert_eq!(with_first("{\"a\":null}", "a", &json!(1)), "{\"a\":[1]}");
     }
 
     #[test]
@@ -135,6 +158,18 @@ mod tests {
         let content = |message: &str| with_member(message, "content", &json!("b"));
         assert_eq!(at(BODY, &["messages", "0"], content), BODY.replace("\"a\\u00e9\"", "\"b\""));
         assert_eq!(at(BODY, &["messages", "1"], content), BODY);
+    }
+
+    #[test]
+    fn members_are_nulled_wherever_they_stand() {
+        let text = r#"{"a": [{"x": {"x": 1}, "b": 2}, {"x" :null}], "x":"y"}"#;
+        assert_eq!(with_null(text, "x"), r#"{"a": [{"x": null, "b": 2}, {"x" :null}], "x":null}"#);
+    }
+
+    #[test]
+    fn half_an_emoji_keeps_no_string_from_being_changed() {
+        let text = r#"{"a": "VIOLATE \ud83d"}"#;
+        assert_eq!(with_strings(text, |_, said| said.contains('V').then(|| "b".to_owned())), r#"{"a": "b"}"#);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub fn parse_mended(text: &str, max_depth: usize) -> Result<Value, Fault> {
     parse(text.as_bytes(), max_depth).or_else(|_| parse(mended(text).as_bytes(), max_depth))
 }
 
-fn mended(json: &str) -> String {
+pub(super) fn mended(json: &str) -> String {
     let mut mended = String::with_capacity(json.len());
     let mut rest = json;
     while let Some((before, after)) = rest.split_once('\\') {

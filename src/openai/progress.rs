@@ -11,7 +11,8 @@ pub struct Progress {
     begun: bool,
     /// Items that are whole.
     items: Vec<Value>,
-    /// The message that has begun, and its parts that are whole.
+    /// Whether an item has begun, and it, where it is a message; and its parts that are whole.
+    is_open: bool,
     open: Option<Value>,
     parts: Vec<Value>,
     /// The part that has begun: its kind and its text.
@@ -36,9 +37,11 @@ impl Progress {
         match kind.strip_prefix("response.").unwrap_or(kind) {
             "output_item.added" => {
                 self.output_index = index.unwrap_or(self.output_index);
-                (self.parts, self.part) = (Vec::new(), None);
+                (self.parts, self.part, self.is_open) = (Vec::new(), None, true);
                 self.open = event.get("item").filter(|item| is_message(item)).cloned();
             }
+            // Parts of an item that is no message are not ours to end.
+            _ if self.is_open && self.open.is_none() && !kind.ends_with("output_item.done") => {}
             "content_part.added" => {
                 let kind = text("/part/type").to_owned();
                 self.part = Some((kind, format!("{}{}", text("/part/text"), text("/part/refusal"))));
@@ -54,7 +57,7 @@ impl Progress {
             "output_item.done" => {
                 self.items.extend(event.get("item").cloned());
                 self.output_index = index.unwrap_or(self.output_index) + 1;
-                (self.open, self.parts, self.part) = (None, Vec::new(), None);
+                (self.is_open, self.open, self.parts, self.part) = (false, None, Vec::new(), None);
             }
             _ => {}
         }
@@ -96,7 +99,9 @@ impl Progress {
             events.add("in_progress", [("response", begun)]);
         }
         let item = self.open.clone().unwrap_or_else(|| with(&refusal_item(), [("content", json!([]))]));
-        let output_index = json!(self.output_index);
+        // An item that is no message stays as it is, and the refusal stands behind it.
+        let is_behind = self.is_open && self.open.is_none();
+        let output_index = json!(self.output_index + u64::from(is_behind));
         if self.open.is_none() {
             events.add("output_item.added", [("output_index", output_index.clone()), ("item", item.clone())]);
         }
@@ -243,6 +248,21 @@ mod tests {
         assert_eq!(events[0]["content_index"], 1);
         let last = events.last().unwrap();
         assert_eq!(last["response"]["output"][0]["content"], json!([part("refusal", "no")]));
+    }
+
+    #[test]
+    fn the_refusal_stands_behind_an_item_that_is_no_message() {
+        let mut seen = begun();
+        seen.truncate(1);
+        seen.push(
+            json!({"type": "response.output_item.added", "output_index": 0, "item": {"type": "reasoning", "id": "r"}}),
+        );
+        seen.push(json!({"type": "response.content_part.added", "output_index": 0, "part": {"type": "reasoning_text", "text": ""}}));
+        let events = cut(&seen, false);
+        assert_eq!(kinds(&events)[..2], ["output_item.added", "content_part.added"]);
+        assert_eq!((&events[0]["output_index"], &events[1]["content_index"]), (&json!(1), &json!(0)));
+        let output = &events.last().unwrap()["response"]["output"];
+        assert_eq!(output[0]["content"], json!([part("output_text", "no")]));
     }
 
     #[test]

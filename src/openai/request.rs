@@ -176,7 +176,7 @@ impl Request {
     pub fn can_be_steered(&self) -> bool {
         match self.asked.surface {
             Surface::Chat | Surface::Responses => true,
-            Surface::Completions => !self.opaque,
+            Surface::Completions => !self.opaque && !self.prompts.is_empty(),
             Surface::Embeddings => false,
         }
     }
@@ -186,7 +186,16 @@ impl Request {
         let Ok(text) = std::str::from_utf8(&self.bytes) else { return };
         let before = |said: &str| format!("{words}\n\n{said}");
         let steered = match self.asked.surface {
-            Surface::Chat => edit::with_first(text, "messages", &json!({"role": "system", "content": words})),
+            // Some templates allow one system message only, and only in front.
+            Surface::Chat => edit::at(text, &["messages", "0"], |first| {
+                let message: Value = serde_json::from_str(first).unwrap_or_default();
+                match (message.get("role"), message.get("content")) {
+                    (Some(role), Some(Value::String(said))) if role == "system" => {
+                        edit::with_member(first, "content", &json!(before(said)))
+                    }
+                    _ => format!("{},{first}", json!({"role": "system", "content": words})),
+                }
+            }),
             Surface::Responses => {
                 let body: Value = serde_json::from_str(text).unwrap_or_default();
                 let said = body.get("instructions").and_then(Value::as_str).unwrap_or_default();
@@ -201,30 +210,38 @@ impl Request {
         self.bytes = Bytes::from(steered);
     }
 
-    /// Changes texts that the LLM reads: what people and tools say, not what names or defines.
+    /// Changes all texts but those that name, choose or define: what people and tools say, and what else could hold it.
     pub fn change_texts(&mut self, mut change: impl FnMut(&str) -> Option<String>) {
-        const SAID: [&str; 12] = [
-            "content",
-            "text",
-            "input",
-            "prompt",
-            "instructions",
-            "arguments",
-            "output",
-            "refusal",
-            "reasoning_content",
-            "suffix",
-            "prediction",
-            "query",
+        const CHOOSES: [&str; 16] = [
+            "role",
+            "type",
+            "id",
+            "tool_call_id",
+            "call_id",
+            "item_id",
+            "object",
+            "status",
+            "detail",
+            "format",
+            "model",
+            "previous_response_id",
+            "encoding_format",
+            "service_tier",
+            "reasoning_effort",
+            "url",
         ];
+        const DEFINES: [&str; 5] = ["tools", "functions", "tool_choice", "response_format", "text"];
         let Ok(text) = std::str::from_utf8(&self.bytes) else { return };
         let changed = edit::with_strings(text, |path, said| {
             let is_place = |step: &&String| step.bytes().all(|byte| byte.is_ascii_digit());
-            let key = path.iter().rev().find(|step| !is_place(step));
-            // What stands under tools is the operator's.
-            let is_said =
-                key.is_some_and(|key| SAID.contains(&key.as_str())) && path.first().is_none_or(|key| key != "tools");
-            if is_said { change(said) } else { None }
+            let key = path.iter().rev().find(|step| !is_place(step)).map_or("", String::as_str);
+            let is_defined = path.first().is_some_and(|first| DEFINES.contains(&first.as_str()));
+            if is_defined || CHOOSES.contains(&key) {
+                return None;
+            }
+            // Names may hold letters, digits and `_`, and no brackets.
+            let changed = change(said)?;
+            Some(if key == "name" { changed.replace(['[', ']'], "") } else { changed })
         });
         self.bytes = Bytes::from(changed);
     }

@@ -106,6 +106,18 @@ pub(super) fn said(document: &Value) -> Said {
             ("delta", Value::String(part)) => {
                 said.fragments.push(Fragment { line: (0, place(kind, fields)), text: part.clone() });
             }
+            // Servers that send more than a string there go on in it all the same.
+            ("delta", value) => {
+                let mut found = Texts::of_fragments();
+                found.collect(&json!({ "delta": value }));
+                said.opaque |= found.opaque;
+                let (fragments, labels) = found.into_fragments();
+                let at = place(kind, fields);
+                let fragments = fragments.into_iter();
+                said.fragments
+                    .extend(fragments.map(|(path, text)| Fragment { line: (0, format!("{at}{path}")), text }));
+                texts.extend(labels);
+            }
             ("response", Value::Object(response)) => {
                 for (key, value) in response.iter().filter(|(key, value)| !self::is_frame(key, value)) {
                     said.opaque |= collect(key, value, &mut texts);

@@ -248,9 +248,7 @@ impl Reader<'_> {
         let Section { table, at } = section;
         let (key, item) = (format!("{at}message"), table.get("message"));
         match (effect, item) {
-            (Some(Effect::Allow | Effect::Flag | Effect::Rewrite(Rewrite::Steer)) | None, _) => {
-                Some(Messages::default())
-            }
+            (Some(Effect::Allow | Effect::Flag) | None, _) => Some(Messages::default()),
             (_, Some(item)) => self.languages(item, &key),
             (_, None) => {
                 self.fault(table.span(), &key, "expected a text that is not empty, or a text for each language");

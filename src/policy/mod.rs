@@ -108,7 +108,8 @@ impl Effect {
 /// How a text is changed. It is removed, or words of the policy are put in its place; nothing is paraphrased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rewrite {
-    /// A prompt passes with a system message that names the principle and asks for the ethical alternative.
+    /// A prompt passes with a system message that names the principle and asks for the ethical alternative; where nothing
+    /// can be said to the LLM, it is refused.
     Steer,
     /// A completion becomes the rule's message.
     Replace,
@@ -251,6 +252,12 @@ impl Policy {
             Effect::Escalate => Action::Escalate(notice()),
             Effect::Block => Action::Block(notice()),
         }
+    }
+
+    /// Whether prompts may leave otherwise than they came.
+    #[must_use]
+    pub fn changes_prompts(&self) -> bool {
+        self.phi.prompt || self.rewrites(Direction::Prompt, Rewrite::Steer)
     }
 
     /// Whether some rule for `direction` changes texts in this way.

@@ -187,6 +187,7 @@ async fn answers_with_choices(rig: &mut Rig) {
             let (one, two) = text.split_at(text.len() / 2);
             let chunk = |index: u64, text: &str| json!({"id": "c", "choices": [choice(index, text)]});
             let mut chunks = vec![chunk(at, one), chunk(at, two)];
+            chunks[0]["choices"][0]["finish_reason"] = Value::Null;
             if n == 2 {
                 chunks.insert(1, chunk(other, "all is well"));
             }

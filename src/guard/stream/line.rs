@@ -3,7 +3,7 @@
 use super::Mode;
 use crate::detect::phi::Kind;
 use crate::guard::sentence::Ends;
-use crate::guard::surrogates::{Change, Surrogates, mask, masks};
+use crate::guard::surrogates::{Change, Surrogates, escaped, mask};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -23,6 +23,11 @@ pub(super) struct Line {
     /// What is to be changed in it, up to where that was looked for.
     changes: Vec<Change>,
     changed: usize,
+    /// Up to here it has left.
+    pub(super) left: usize,
+    /// Whether its choice went on in another text, and whether that came to nothing, since this one goes on after all.
+    pub(super) is_behind: bool,
+    is_mixed: bool,
 }
 
 impl Line {
@@ -35,8 +40,18 @@ impl Line {
             return None;
         }
         self.ends.look(&self.text);
-        let end = self.ends.last();
+        // A text that its choice has left behind ends where it is.
+        let end = if self.is_behind && !self.is_mixed { self.text.len() } else { self.ends.last() };
         (end > self.judged).then(|| (self.ends.from(self.judged.saturating_sub(LOOKBACK)), end))
+    }
+
+    /// Adds to the text; gives the part that is new.
+    pub(super) fn grow(&mut self, text: &str) -> Range<usize> {
+        let start = self.text.len();
+        self.text.push_str(text);
+        self.is_mixed |= self.is_behind;
+        (self.is_behind, self.is_final) = (false, false);
+        start..self.text.len()
     }
 
     /// Notes that the line was judged up to `end`.
@@ -45,20 +60,40 @@ impl Line {
         self.is_final = is_whole && end == self.text.len();
     }
 
-    /// Looks for what is to be changed in what was cleared; gives how much is masked, by kind.
-    pub(super) fn change(&mut self, surrogates: &Surrogates, masks_completions: bool) -> BTreeMap<Kind, u64> {
+    /// Notes that there is nothing to judge up to `end`; what was held back before it stays so.
+    pub(super) fn skip(&mut self, end: usize) {
+        if self.cleared == self.judged {
+            self.cleared = end;
+        }
+        self.judged = end;
+    }
+
+    /// Looks for what is to be changed in what was cleared; gives how much is masked, by kind. In a text that `is_json`, what
+    /// is put in is spelt as JSON spells it.
+    pub(super) fn change(&mut self, surrogates: &Surrogates, masks: bool, is_json: bool) -> BTreeMap<Kind, u64> {
         let (start, mut masked) = (self.changed, BTreeMap::new());
+        if start >= self.cleared {
+            return masked;
+        }
+        let fit = |text: String| if is_json { escaped(&text) } else { text };
         let new = self.text.get(start..self.cleared).unwrap_or_default();
-        let mut found = surrogates.shown(new);
-        if masks_completions {
-            for (place, kind) in masks(new) {
-                *masked.entry(kind).or_default() += 1;
-                found.push((place, mask(kind)));
+        let mut found: Vec<Change> =
+            surrogates.shown(new).into_iter().map(|(place, new)| (moved(place, start), fit(new))).collect();
+        if masks {
+            // What a number is may stand before the sentence that it stands in.
+            let from = self.text.floor_char_boundary(start.saturating_sub(LOOKBACK));
+            let read = self.text.get(from..self.cleared).unwrap_or_default();
+            for (place, kind) in surrogates.masks(read) {
+                let place = moved(place, from);
+                if place.start >= start {
+                    *masked.entry(kind).or_default() += 1;
+                    found.push((place, mask(kind)));
+                }
             }
         }
         found.sort_by_key(|(place, _)| place.start);
-        self.changes.extend(found.into_iter().map(|(place, new)| (start + place.start..start + place.end, new)));
-        self.changed = self.changed.max(self.cleared);
+        self.changes.extend(found);
+        self.changed = self.cleared;
         masked
     }
 
@@ -79,4 +114,8 @@ impl Line {
         piece.push_str(self.text.get(at..part.end).unwrap_or_default());
         is_changed.then_some(piece)
     }
+}
+
+fn moved(place: Range<usize>, by: usize) -> Range<usize> {
+    place.start + by..place.end + by
 }

@@ -1,9 +1,11 @@
 //! A streamed answer that is changed on its way: surrogates put back, identifiers masked, sentences taken out, another
 //! answer in its place.
 
-use super::{Held, Piece, Stream, Subject};
+use super::settle::Subject;
+use super::{Held, Mode, Piece, Stream};
 use crate::guard::Cleared;
 use crate::guard::completion::Text;
+use crate::guard::surrogates::{Change, changed, fitted, mask};
 use crate::openai::chunk::Chunk;
 use crate::openai::refusal::Seen;
 use crate::openai::request::Surface;
@@ -36,16 +38,24 @@ impl Stream {
     /// What is left of that text, as the rest of this stream; where nothing sound is, its refusal.
     pub(crate) fn rest(&mut self, left: Option<String>) -> Vec<Piece> {
         let Some((key, notice)) = self.excises.take() else { return Vec::new() };
-        let seen = self.lines.get(&key).map_or("", |line| line.text.get(..line.cleared).unwrap_or_default());
+        let seen = self.lines.get(&key).map_or("", |line| line.text.get(..line.left).unwrap_or_default());
+        let has_calls = self.queue.iter().any(|held| held.chunk.said.of_call);
         // What has left cannot be taken back; it is what the text begins with, unless it was found wanting by itself.
-        let Some(rest) = left.as_deref().and_then(|left| left.strip_prefix(seen)) else {
+        let rest = left.as_deref().and_then(|left| left.strip_prefix(seen)).filter(|_| !has_calls);
+        let Some(rest) = rest else {
             self.refuse(key.0, &notice);
             return self.release();
         };
-        let rest = self.asked.surrogates.show(rest).unwrap_or_else(|| rest.to_owned());
+        let surrogates = &self.asked.surrogates;
+        let masks = if self.policy.phi.completion { surrogates.masks(rest) } else { Vec::new() };
+        let masks: Vec<Change> = masks.into_iter().map(|(place, kind)| (place, mask(kind))).collect();
+        let rest = changed(rest, &masks);
+        let rest = surrogates.show(&rest).unwrap_or(rest);
         let ends = self.queue.iter().find(|held| !held.chunk.said.ends.is_empty());
-        let mut pieces = vec![Piece::own(self.cut.rest(key.0, &rest, ends.map(|held| &held.chunk)))];
-        let others = std::mem::take(&mut self.queue).into_iter().filter(|held| held.chunk.said.choices.is_empty());
+        let mut pieces: Vec<Piece> = self.cut.pending_help().into_iter().map(Piece::own).collect();
+        pieces.push(Piece::own(self.cut.rest(key.0, &rest, ends.map(|held| &held.chunk))));
+        let is_beside = |chunk: &Chunk| chunk.is_done() || (chunk.usage().is_some() && chunk.has_no_choices());
+        let others = std::mem::take(&mut self.queue).into_iter().filter(|held| is_beside(&held.chunk));
         pieces.extend(others.map(|Held { chunk, since, .. }| {
             let bytes = Cleared::new(chunk.bytes().clone());
             self.cut.left(&chunk);
@@ -54,14 +64,20 @@ impl Stream {
         pieces
     }
 
+    /// Help that was not given yet, since nothing of the answer has left.
+    pub(crate) fn pending_help(&mut self) -> Vec<Piece> {
+        self.cut.pending_help().into_iter().map(Piece::own).collect()
+    }
+
     /// The refusal of a stream for which there is no other answer.
-    #[must_use]
-    pub fn refused(&self) -> Piece {
+    pub fn refused(&mut self) -> Piece {
         let message = match &self.verdict.action {
             Action::Rewrite(_, notice) | Action::Block(notice) | Action::Escalate(notice) => &*notice.message,
             Action::Allow | Action::Flag => "",
-        };
-        Piece::own(self.cut.choice(0, message, Seen::Role))
+        }
+        .to_owned();
+        let events = self.cut.choice(0, &message, Seen::Role);
+        Piece::own(events + &self.cut.usage().unwrap_or_default())
     }
 
     /// An event in which surrogates are put back and identifiers masked, each where it ends.
@@ -70,36 +86,49 @@ impl Stream {
         if surrogates.is_empty() && !self.policy.phi.completion {
             return chunk;
         }
+        let masks = self.policy.phi.completion;
         let mut pieces = Vec::new();
         for (key, part) in reaches {
             let Some(line) = self.lines.get_mut(key) else { continue };
-            let masked = line.change(surrogates, self.policy.phi.completion);
-            self.verdict.redacted(&masked);
+            let is_json = key.1.ends_with("arguments");
+            self.verdict.redacted(&line.change(surrogates, masks, is_json));
             if let Some(new) = line.piece(part.clone()) {
                 let old = line.text.get(part.clone()).unwrap_or_default().to_owned();
-                pieces.push((key.1.rsplit('/').next().unwrap_or_default(), old, new));
+                pieces.push((key.clone(), old, new));
             }
         }
+        let indices = chunk.indices();
         let is_response = self.asked.surface == Surface::Responses;
-        let bytes = chunk.with_strings(&mut |key, said| {
-            let of_fragment = |(name, old, _): &&(&str, String, String)| {
-                (*name == key || is_response && key == "delta") && old == said
+        let bytes = chunk.with_strings(&mut |path, said| {
+            let key = path.last().map_or("", String::as_str);
+            let of_fragment = |((index, place), old, _): &&((u64, String), String, String)| {
+                let is_there =
+                    place.rsplit('/').next() == Some(key) && path.get(1).and_then(|at| indices.get(at)) == Some(index);
+                old == said && (is_there || (is_response && key == "delta"))
             };
-            match pieces.iter().find(of_fragment) {
-                Some((_, _, new)) => Some(new.clone()),
-                // In a response, what came in fragments comes again whole.
-                None if is_response && key != "delta" => surrogates.show(said),
-                None => None,
+            if let Some((_, _, new)) = pieces.iter().find(of_fragment) {
+                return Some(new.clone());
             }
+            // In a response, what came in fragments comes again whole.
+            if !is_response || !["text", "refusal", "transcript", "arguments", "input", "output_text"].contains(&key) {
+                return None;
+            }
+            let found = if masks { surrogates.masks(said) } else { Vec::new() };
+            let changes: Vec<Change> = found.into_iter().map(|(place, kind)| (place, mask(kind))).collect();
+            let masked = (!changes.is_empty()).then(|| fitted(said, &changes));
+            surrogates.show(masked.as_deref().unwrap_or(said)).or(masked)
         });
-        chunk.with_bytes(bytes)
+        let is_changed = bytes != *chunk.bytes();
+        let chunk = chunk.with_bytes(bytes);
+        if is_changed { chunk.without_logprobs() } else { chunk }
     }
 
     /// Whether sentences can be taken out of a text: it is what the only choice says, and no call.
     pub(super) fn can_excise(&self, subject: &Subject) -> bool {
         let is_said = subject.span().is_some_and(|((_, place), _)| place == "/delta/content" || place == "/text");
         let has_calls = self.queue.iter().any(|held| held.chunk.said.of_call);
-        is_said && !has_calls && self.asked.choices == 1 && self.asked.surface != Surface::Responses
+        let is_held = self.mode != Mode::Async && self.asked.choices == 1 && self.asked.surface != Surface::Responses;
+        is_said && !has_calls && is_held
     }
 
     /// Whether another answer can stand in place of this one: it is the only one, and nothing of it was seen.

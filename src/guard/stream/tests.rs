@@ -1,4 +1,7 @@
 use super::*;
+use crate::classify::Scores;
+use crate::classify::pool::Unavailable;
+use crate::classify::reading::Judged;
 use crate::detect::phi::Kind;
 use crate::guard::surrogates::Surrogates;
 use crate::openai::request::Request;
@@ -225,7 +228,11 @@ fn calls_leave_when_they_are_whole() {
         [says(0, "Well. "), call("{\"a\": \"b. "), call("C d\"}"), event(0, &json!({}), Some("tool_calls")), done()];
     let mut one = stream(Mode::Window, &asked);
     let left = relayed(&mut one, Surface::Chat, &good);
-    assert_eq!(left[..3], ["", "", ""], "a call is of no use in part");
+    assert_eq!(
+        left[..3],
+        ["", good[0].as_str(), ""],
+        "a call is of no use in part; what stands before it is whole by then"
+    );
     assert_eq!(left.concat(), good.concat());
     let bad = [
         says(0, "Well. So. "),
@@ -326,6 +333,77 @@ fn what_comes_with_every_chunk_is_judged_once() {
     let mut stream = stream(Mode::Window, &asked);
     assert_eq!(relayed(&mut stream, Surface::Chat, &events).concat(), events.concat());
     assert_eq!(stream.windows(), 3, "the provider, the citation, the text");
+}
+
+#[test]
+fn an_end_that_is_none_releases_nothing() {
+    // Some servers write an empty reason with every chunk; others go on after the end.
+    for reason in ["", "null", "stop"] {
+        let says = |text: &str| event(0, &json!({"content": text}), Some(reason));
+        let events = [says("All is well. Now "), says("VIO"), says("LATE it."), done(), says("VIOLATE")];
+        let left = relayed(&mut stream(Mode::Window, &asked(&json!({}))), Surface::Chat, &events).concat();
+        assert!(!left.contains("VIO") && !left.contains("LATE"), "{reason}: {left}");
+        let ends: Vec<&str> =
+            left.split("\"finish_reason\":\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let real: Vec<&str> = ends.into_iter().filter(|end| *end != reason || *end == "stop").collect();
+        assert_eq!(real, [if reason == "stop" { "stop" } else { "content_filter" }], "{left}");
+    }
+}
+
+#[test]
+fn tokens_do_not_run_ahead_of_their_text() {
+    let choice = json!({"index": 0, "delta": {}, "logprobs": {"content": [{"token": "VIOLATE"}]}});
+    let ahead = sse::event(&json!({"id": "c", "choices": [choice]}).to_string());
+    let left =
+        relayed(&mut stream(Mode::Window, &asked(&json!({}))), Surface::Chat, &[ahead, says(0, "Fine."), done()]);
+    assert!(!left.concat().contains("VIOLATE") && left.concat().contains("Fine."), "{left:?}");
+}
+
+#[test]
+fn the_same_answer_to_another_question_is_judged_again() {
+    let body = json!({"model": "m", "stream": true, "prompt": ["hello", "VIOLATE"]});
+    let asked = Request::parse(Surface::Completions, Bytes::from(body.to_string()), 64).unwrap().asked().clone();
+    let says = |index: u64| {
+        sse::event(
+            &json!({"choices": [{"index": index, "text": "Yes, do that.", "finish_reason": "stop"}]}).to_string(),
+        )
+    };
+    let mut stream = stream(Mode::Window, &asked);
+    relayed(&mut stream, Surface::Completions, &[says(0), says(1)]);
+    assert_eq!(stream.windows(), 2);
+}
+
+#[test]
+fn a_response_is_masked_where_its_text_comes_again() {
+    let policy = policy("completion = \"pass\"", "completion = \"redact\"");
+    let mut stream = Stream::new(policy, Asked::nothing(Surface::Responses), Mode::Window, FinishReason::ContentFilter);
+    let text = "Patient: Maria Sanchez is well.";
+    let events = [
+        json!({"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": text}),
+        json!({"type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": text}),
+        json!({"type": "response.completed", "response": {"output": [{"type": "message", "content": [{"type": "output_text", "text": text}]}]}}),
+    ];
+    let left = relayed(&mut stream, Surface::Responses, &events.map(|event| sse::event(&event.to_string()))).concat();
+    assert!(!left.contains("Sanchez") && left.matches("Patient: [NAME] is well.").count() == 3, "{left}");
+}
+
+#[test]
+fn what_changes_beside_the_choices_is_joined() {
+    let event = |piece: &str| sse::event(&json!({"id": "c", "note": piece, "choices": []}).to_string());
+    let left = relayed(
+        &mut stream(Mode::Window, &asked(&json!({}))),
+        Surface::Chat,
+        &[event("do VIO"), event("LATE it"), done()],
+    );
+    assert!(!left.concat().contains("VIO"), "{left:?}");
+}
+
+#[test]
+fn an_answer_begins_when_its_reasoning_is_over() {
+    let thinks = |text: &str| event(0, &json!({"reasoning_content": text}), None);
+    let events = [thinks("So I answer now."), says(0, "Take it with food. "), says(0, "Then")];
+    let left = relayed(&mut stream(Mode::Window, &asked(&json!({}))), Surface::Chat, &events);
+    assert_eq!(left[1..3], [events[0].as_str(), &events[1]]);
 }
 
 /// Choices that say something, each piece of text with the choice that says it.

@@ -1,0 +1,184 @@
+//! The verdicts on a streamed answer, and what they do to it.
+
+use super::{Mode, Piece, Stream};
+use crate::classify::Scores;
+use crate::classify::pool::Unavailable;
+use crate::classify::reading::Judged;
+use crate::detect::Coverage;
+use crate::guard::{Scan, pass_unjudged, refuses, unjudgeable};
+use crate::policy::{Action, Direction, Evidence, Notice, Rewrite};
+use std::hash::BuildHasher;
+use std::ops::Range;
+
+/// A text is near to a violation when it would be stopped if the odds of one were this many times what they are.
+const NEAR: f32 = 4.0;
+
+/// What one of the texts under judgement is.
+pub(super) enum Subject {
+    /// A part of a line.
+    Window { line: (u64, String), start: usize, end: usize },
+    /// A line, all of it.
+    Line { line: (u64, String), end: usize },
+    /// Another text of a choice.
+    Whole { choice: u64, hash: u64 },
+}
+
+impl Stream {
+    /// Takes the verdicts on what was [due](Self::due).
+    ///
+    /// # Errors
+    /// [`Unavailable`] when nothing could judge it and the policy fails closed.
+    pub fn settle(&mut self, judged: Result<Vec<Judged>, Unavailable>) -> Result<(), Unavailable> {
+        let subjects = self.judging.take().unwrap_or_default();
+        let judged = match judged {
+            Ok(judged) => judged.into_iter().map(Some).collect(),
+            Err(why) => {
+                pass_unjudged(&self.policy, Direction::Completion, why)?;
+                self.verdict.saw(Scan::None);
+                subjects.iter().map(|_| None).collect::<Vec<_>>()
+            }
+        };
+        for (subject, judged) in subjects.into_iter().zip(judged) {
+            if self.choices.get(&subject.choice()).is_some_and(|choice| choice.is_refused) || self.asks_again {
+                continue;
+            }
+            let near = match judged {
+                None => false,
+                Some(judged) => match self.decide(&subject, judged) {
+                    Some(near) => near,
+                    None => continue,
+                },
+            };
+            self.pass(subject, near);
+        }
+        // Whole texts that came while these were judged wait in `wholes`.
+        self.wholes_judged = self.wholes_held - self.wholes.len();
+        Ok(())
+    }
+
+    /// Decides on one text; whether it is near to a violation, or `None` when it is refused.
+    fn decide(&mut self, subject: &Subject, Judged { scores, coverage }: Judged) -> Option<bool> {
+        let choice = subject.choice();
+        if coverage != Coverage::Full {
+            self.verdict.saw(Scan::Partial);
+        }
+        if refuses(&self.policy, false, coverage) {
+            self.withhold(&[choice]);
+            return None;
+        }
+        let decide = |scores: &Scores| {
+            let languages = &self.asked.languages;
+            self.policy.decide(Direction::Completion, Evidence { scores, in_context: false, languages })
+        };
+        let action = decide(&scores);
+        let raised = Scores { violation: raised(scores.violation), ..scores.clone() };
+        let is_near = decide(&raised).stops();
+        let notice = match &action {
+            Action::Block(notice) | Action::Escalate(notice) | Action::Rewrite(_, notice) => Some(notice.clone()),
+            Action::Allow | Action::Flag => None,
+        };
+        let excises = matches!(&action, Action::Rewrite(Rewrite::Excise, _)) && self.can_excise(subject);
+        let asks_again = matches!(&action, Action::Rewrite(Rewrite::Regenerate, _)) && self.can_ask_again(choice);
+        self.verdict.add(action, scores);
+        if let (Mode::Async, Some((line, span))) = (self.mode, subject.span()) {
+            let text = self.lines.get(line).map_or("", |line| line.text.as_str());
+            let characters = |end: usize| text.get(..end).map_or(0, |text| text.chars().count());
+            let span = characters(span.start)..characters(span.end);
+            self.out.extend(self.cut.offsets(choice, span, notice.is_some()).map(Piece::own));
+        }
+        match notice {
+            None => Some(is_near),
+            Some(notice) if excises => {
+                self.excises = subject.span().map(|(line, _)| (line.clone(), notice));
+                None
+            }
+            Some(_) if asks_again => {
+                self.asks_again = true;
+                self.queue.clear();
+                self.is_closed = true;
+                None
+            }
+            Some(notice) => {
+                self.refuse(choice, &notice);
+                None
+            }
+        }
+    }
+
+    /// Lets a text pass that was judged.
+    fn pass(&mut self, subject: Subject, is_near: bool) {
+        match subject {
+            Subject::Whole { hash, .. } => {
+                self.settled.insert(hash);
+            }
+            Subject::Line { line: key, end } => {
+                if let Some(line) = self.lines.get_mut(&key) {
+                    let text = line.text.get(..end).unwrap_or_default();
+                    self.settled.insert(self.hasher.hash_one((self.asked.question(key.0), text)));
+                    line.clear(end, true);
+                }
+            }
+            Subject::Window { line: key, start, end } => {
+                if let Some(line) = self.lines.get_mut(&key) {
+                    if start == 0 {
+                        let text = line.text.get(..end).unwrap_or_default();
+                        self.settled.insert(self.hasher.hash_one((self.asked.question(key.0), text)));
+                    }
+                    let before = line.judged;
+                    line.clear(end, false);
+                    line.cleared = if is_near { before } else { end };
+                }
+            }
+        }
+    }
+
+    /// Refuses what cannot be judged.
+    pub(super) fn withhold(&mut self, choices: &[u64]) {
+        let (notice, verdict) = unjudgeable(Direction::Completion);
+        self.verdict.saw(verdict.scan);
+        self.verdict.add(verdict.action, verdict.scores);
+        choices.iter().for_each(|choice| self.refuse(*choice, &notice));
+    }
+
+    /// Cuts a choice. When nothing else is left, the stream is closed, at once if its upstream would go on.
+    pub(super) fn refuse(&mut self, index: u64, notice: &Notice) {
+        (self.excises, self.asks_again) = (None, false);
+        let choice = self.choices.entry(index).or_default();
+        if std::mem::replace(&mut choice.is_refused, true) || choice.end_has_left {
+            return;
+        }
+        let events = self.cut.choice(index, &notice.message, choice.seen);
+        self.out.push(Piece::own(events));
+        let asked = usize::try_from(self.asked.choices).unwrap_or(usize::MAX).max(self.choices.len());
+        let is_refused = self.choices.values().filter(|choice| choice.is_refused).count() >= asked;
+        let has_ended = self.choices.values().all(|choice| choice.has_ended) || self.is_over;
+        if is_refused && (!has_ended || self.cut.ends_at_once()) {
+            self.out.extend(self.cut.usage().map(Piece::own));
+            self.queue.clear();
+            self.is_closed = true;
+        }
+    }
+}
+
+impl Subject {
+    pub(super) const fn choice(&self) -> u64 {
+        match self {
+            Self::Window { line, .. } | Self::Line { line, .. } => line.0,
+            Self::Whole { choice, .. } => *choice,
+        }
+    }
+
+    /// The line, and which part of it.
+    pub(super) fn span(&self) -> Option<(&(u64, String), Range<usize>)> {
+        match self {
+            Self::Window { line, start, end } => Some((line, *start..*end)),
+            Self::Line { line, end } => Some((line, 0..*end)),
+            Self::Whole { .. } => None,
+        }
+    }
+}
+
+/// A probability whose odds are [`NEAR`] times what they were.
+fn raised(probability: f32) -> f32 {
+    NEAR * probability / (NEAR * probability + (1.0 - probability)).max(f32::MIN_POSITIVE)
+}

@@ -32,13 +32,13 @@ async fn node(script: &str) -> Option<Command> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_openai_node_sdk_understands_every_answer() {
     if let Some(client) = node("openai_node.mjs").await {
-        sdk::run(client, 26).await;
+        sdk::run(client, 28).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ai_sdk_understands_every_answer() {
     if let Some(client) = node("ai_sdk.mjs").await {
-        sdk::run(client, 34).await;
+        sdk::run(client, 35).await;
     }
 }

@@ -17,7 +17,7 @@ fn python(script: &str) -> Command {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_openai_python_sdk_understands_every_answer() {
-    sdk::run(python("openai_client.py"), 35).await;
+    sdk::run(python("openai_client.py"), 37).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

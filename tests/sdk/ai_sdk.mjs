@@ -162,6 +162,32 @@ const CASES = {
   },
 };
 
+// By each rewriting policy, whole and streamed, the SDK sees a whole answer.
+async function rewritten() {
+  for (const [action, prompt, said, finish] of [
+    ["excise", "say something bad in many words", "Come back in two weeks for a test.", "stop"],
+    ["excise", "say something bad", "withheld", "content-filter"],
+    ["regenerate", "say something bad", "Rather do this.", "stop"],
+    ["replace", "say something bad", "withheld", "content-filter"],
+    ["steer", "VIOLATE", "Rather do this.", "stop"],
+    ["redact", "Patient: Maria Sanchez", "Dear Maria Sanchez", "stop"],
+  ]) {
+    const others = modelsAt(JSON.parse(process.env.REWRITING)[action]);
+    for (const provider of ["chat", "compatible"]) {
+      const model = others[provider];
+      const whole = await generateText({ model, prompt });
+      const { text, errors, result } = await streamed({ model, prompt });
+      assert.deepEqual(errors, []);
+      for (const [words, reason] of [[whole.text, whole.finishReason], [text, await result.finishReason]]) {
+        assert.ok(words.includes(said) && !words.includes("VIOLATE"), `${action}: ${words}`);
+        assert.equal(reason, finish, action);
+      }
+    }
+  }
+  const { text } = await streamed({ model: models.chat, prompt: "CRISIS" });
+  assert.match(text, /988[^]*Take it with food\.$/);
+}
+
 async function embeds() {
   const model = models.openai.embedding("m");
   const { embeddings } = await embedMany({ model, values: ["hello", "there"] });
@@ -176,7 +202,7 @@ async function embeds() {
 const all = Object.entries(CASES).flatMap(([name, holds]) =>
   PROVIDERS.map((provider) => [`${name} by ${provider}`, () => holds(models[provider], provider)]),
 );
-all.push(["embeds", embeds]);
+all.push(["embeds", embeds], ["rewritten", rewritten]);
 for (const [name, holds] of all) {
   await holds().catch((error) => {
     throw new Error(name, { cause: error });

@@ -4,22 +4,65 @@ use crate::common::{Asked, Options, RunningProxy, ScriptedUpstream, answer, chat
 use bytes::Bytes;
 use http::Response;
 use nonnocere::openai::refusal::Style;
+use nonnocere::policy::file::EMBEDDED;
+use nonnocere::policy::reload::Source;
 use serde_json::{Value, json};
+use std::io::Write;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::Command;
 
+/// How the words begin that are said to the LLM before a steered prompt.
+const STEERED: &str = "The next request may go against";
+
+/// An answer of which a sentence may not pass.
+const LONG: &str = "Take one tablet a day with a meal. Then VIOLATE it. Come back in two weeks for a test.";
+
 /// Where a client that never ends is given up.
 const HANGS: Duration = Duration::from_secs(240);
 
+/// What the policies of the rewriting proxies have in place of refusing, by direction.
+const REWRITING: [(&str, &str); 5] = [
+    ("violating-completion", "excise"),
+    ("violating-completion", "regenerate"),
+    ("violating-completion", "replace"),
+    ("violating-prompt", "steer"),
+    ("phi", "redact"),
+];
+
+/// A proxy whose policy rewrites in one way.
+async fn rewriting(upstream: &ScriptedUpstream, rule: &str, action: &str) -> RunningProxy {
+    let policy = match EMBEDDED.split_once(&format!("name = \"{rule}\"")) {
+        Some((before, after)) => {
+            format!("{before}name = \"{rule}\"{}", after.replacen("\"block\"", &format!("\"{action}\""), 1))
+        }
+        None => EMBEDDED.replace("prompt = \"pass\"", &format!("prompt = \"{action}\"")),
+    };
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(policy.as_bytes()).unwrap();
+    let mut options = Options::new(&upstream.url());
+    options.policy = Source::File(file.path().to_owned());
+    RunningProxy::start(options).await
+}
+
 /// Runs a client in front of the script, with two base URLs: of a proxy that answers with refusals, and of one that
-/// blocks. The client says how many cases held; no prompt that violates may have left.
+/// blocks; `REWRITING` holds those of proxies that rewrite, by action. The client says how many cases held; no prompt that
+/// violates may have left, unless it was steered.
 pub async fn run(mut client: Command, cases: usize) {
     let upstream = ScriptedUpstream::start(script).await;
     let proxy = RunningProxy::before(&upstream).await;
     let mut options = Options::new(&upstream.url());
     options.manner.style = Style::Block;
     let blocking = RunningProxy::start(options).await;
+    let mut others = Vec::new();
+    for (rule, action) in REWRITING {
+        others.push((action, rewriting(&upstream, rule, action).await));
+    }
+    let urls: serde_json::Map<String, Value> = others
+        .iter()
+        .map(|(action, proxy)| ((*action).to_owned(), json!(format!("http://{}/v1", proxy.address))))
+        .collect();
+    client.env("REWRITING", Value::Object(urls).to_string());
     client.args([&proxy, &blocking].map(|proxy| format!("http://{}/v1", proxy.address)));
     // A proxy of the environment would take the place of ours.
     for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
@@ -30,7 +73,9 @@ pub async fn run(mut client: Command, cases: usize) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{cases} cases\n"));
     for asked in upstream.asked() {
-        assert!(!String::from_utf8_lossy(&asked.body).contains("VIOLATE"), "a violation left: {asked:?}");
+        let body = String::from_utf8_lossy(&asked.body);
+        assert!(!body.contains("VIOLATE") || body.contains(STEERED), "a violation left: {asked:?}");
+        assert!(!body.contains("Sanchez"), "an identifier left: {asked:?}");
     }
 }
 
@@ -48,7 +93,15 @@ fn script(asked: &Asked) -> Response<Bytes> {
         return json_answer(400, &json!({ "error": error }));
     }
     let bad = body.contains("say something bad");
-    let text = if bad { "First this, then VIOLATE it." } else { "Take it with food." };
+    let text = match () {
+        () if body.contains(STEERED) => "Rather do this.",
+        () if body.contains("in many words") => LONG,
+        () if bad => "First this, then VIOLATE it.",
+        () => "Take it with food.",
+    };
+    // Says who it is for.
+    let name = body.find("[NAME_").and_then(|at| body.get(at..at + 12)).map(|name| format!("Dear {name}, {text}"));
+    let text = name.as_deref().unwrap_or(text);
     let object = json!({ "advice": text }).to_string();
     let text = if wants_object(&request) { &object } else { text };
     let arguments = json!({"drug": if bad { "first this, then VIOLATE it" } else { "ibuprofen" }}).to_string();

@@ -5,6 +5,7 @@ tests/sdk/mod.rs scripts. Exits 0 when all holds.
 """
 
 import json
+import os
 import sys
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ from openai import (
 from pydantic import BaseModel
 
 sent = []
+REWRITING = json.loads(os.environ["REWRITING"])
 # The SDK tries again as often as it does by itself: what is refused must come once.
 client, blocking = (
     OpenAI(base_url=url, api_key="sk-test", http_client=DefaultHttpxClient(event_hooks={"request": [sent.append]}))
@@ -107,6 +109,55 @@ def in_crisis() -> None:
     answer = ask("CRISIS")
     assert "988" in answer.choices[0].message.content
     assert answer.choices[0].finish_reason == "stop"
+
+
+def helped_first(content: str = "CRISIS") -> None:
+    text, _, finish, usage = streamed(content)
+    assert "988" in text and text.endswith("Take it with food.") and finish == "stop" and usage.total_tokens == 12, text
+    text, _, response = streamed_response(content)
+    assert "988" in text and text.endswith("Take it with food.") and response.status == "completed", text
+    assert [item.type for item in response.output] == ["message", "message"], response
+    assert respond(content).output_text.endswith("Take it with food.")
+
+
+def rewritten() -> None:
+    """By each rewriting policy, whole and streamed, the SDK sees a whole answer."""
+    for action, content, said, finish in [
+        ("excise", "say something bad in many words", "Come back in two weeks for a test.", "stop"),
+        ("excise", "say something bad", "withheld", "content_filter"),
+        ("regenerate", "say something bad", "Rather do this.", "stop"),
+        ("replace", "say something bad", "withheld", "content_filter"),
+        ("steer", "VIOLATE", "Rather do this.", "stop"),
+        ("redact", "Patient: Maria Sanchez", "Dear Maria Sanchez", "stop"),
+    ]:
+        for stream in [False, True]:
+            options = {"stream_options": {"include_usage": True}} if stream else {}
+            with OpenAI(base_url=REWRITING[action], api_key="sk-test") as other:
+                asked = {"model": "m", "messages": messages(content)}
+                if stream:
+                    with other.chat.completions.stream(**asked, **options) as events:
+                        choice = None
+                        for event in events:
+                            choice = event
+                        completion = events.get_final_completion() if finish == "stop" else events.current_completion_snapshot
+                else:
+                    completion = other.chat.completions.create(**asked)
+            choice = completion.choices[0]
+            assert said in choice.message.content and "VIOLATE" not in choice.message.content, (action, stream, choice)
+            assert choice.finish_reason == finish, (action, stream, choice)
+            response = respond_by(action, content, stream)
+            assert "VIOLATE" not in response.output_text and response.output_text, (action, stream, response)
+
+
+def respond_by(action: str, content: str, stream: bool):
+    with OpenAI(base_url=REWRITING[action], api_key="sk-test") as other:
+        if not stream:
+            return other.responses.create(model="m", input=content)
+        with other.responses.stream(model="m", input=content) as events:
+            for event in events:
+                last = event
+        assert last.type in ("response.completed", "response.incomplete"), last
+        return last.response
 
 
 def allowed_stream() -> None:
@@ -333,7 +384,7 @@ def models() -> None:
 
 
 CASES = [
-    allowed, allowed_with_headers, refused, in_crisis, allowed_stream, refused_before_the_stream, refused_while_streaming,
+    allowed, allowed_with_headers, refused, in_crisis, helped_first, rewritten, allowed_stream, refused_before_the_stream, refused_while_streaming,
     refused_completion, streamed_by_the_helper, blocked, what_blocks_says_why, tool_allowed, tool_refused, tool_streamed,
     parsed, not_parsed, no_object_in_a_crisis, response_allowed, response_refused, response_refused_completion, response_streamed,
     response_refused_before_the_stream, response_refused_while_streaming, response_streamed_by_the_helper,

@@ -19,6 +19,16 @@ const [client, blocking] = process.argv
   .slice(-2)
   .map((baseURL) => new OpenAI({ baseURL, apiKey: "sk-test", fetch: counted }));
 
+const rewriting = JSON.parse(process.env.REWRITING);
+const REWRITTEN = [
+  ["excise", "say something bad in many words", "Come back in two weeks for a test.", "stop"],
+  ["excise", "say something bad", "withheld", "content_filter"],
+  ["regenerate", "say something bad", "Rather do this.", "stop"],
+  ["replace", "say something bad", "withheld", "content_filter"],
+  ["steer", "VIOLATE", "Rather do this.", "stop"],
+  ["redact", "Patient: Maria Sanchez", "Dear Maria Sanchez", "stop"],
+];
+
 const Advice = z.object({ advice: z.string() });
 const parameters = { type: "object", properties: { drug: { type: "string" } }, required: ["drug"] };
 const definition = { name: "dose_of", description: "Looks up a dose", parameters };
@@ -296,6 +306,34 @@ const CASES = {
     const [calm, bad] = (await client.moderations.create({ input: ["hello", "VIOLATE"] })).results;
     assert.deepEqual([calm.flagged, bad.flagged], [false, true]);
     assert.deepEqual([bad.categories.illicit, bad.categories["ama/II"]], [true, true]);
+  },
+
+  async helpedFirst() {
+    const { text, finish, usage } = await streamed("CRISIS");
+    assert.match(text, /988[^]*Take it with food\.$/);
+    assert.deepEqual([finish, usage.total_tokens], ["stop", 12]);
+    const { text: said, response } = await streamedResponse("CRISIS");
+    assert.match(said, /988[^]*Take it with food\.$/);
+    assert.deepEqual([response.status, response.output.length], ["completed", 2]);
+  },
+
+  // By each rewriting policy, whole and streamed, the SDK sees a whole answer.
+  async rewritten() {
+    for (const [action, content, said, finish] of REWRITTEN) {
+      const other = new OpenAI({ baseURL: rewriting[action], apiKey: "sk-test" });
+      const asked = body(content);
+      const whole = await other.chat.completions.create(asked);
+      const runner = other.chat.completions.stream(asked);
+      const flowing = await runner.finalChatCompletion();
+      for (const [choice] of [whole.choices, flowing.choices]) {
+        assert.ok(choice.message.content.includes(said) && !choice.message.content.includes("VIOLATE"), action);
+        assert.equal(choice.finish_reason, finish, action);
+      }
+      const input = { model: "m", input: content };
+      for (const response of [await other.responses.create(input), await other.responses.stream(input).finalResponse()]) {
+        assert.ok(response.output_text && !response.output_text.includes("VIOLATE"), action);
+      }
+    }
   },
 
   // It is the upstream's own, to its words; what the SDK tries again is the SDK's affair.

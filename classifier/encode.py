@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-CLS, SEP, PAD = 101, 102, 0
+CLS, SEP, MASK, PAD = 101, 102, 103, 0
 WINDOW, OVERLAP, CONTEXT = 128, 32, 128
 # BERT's [unused1..3] are never the ids of a text, so they are free to say which side is judged.
 MARKERS = {"prompt": 2, "conversation": 3, "completion": 4}

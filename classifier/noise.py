@@ -1,6 +1,10 @@
-"""Changes how a text is typed, not what it says, so that style cannot decide."""
+"""Changes how a text is typed, not what it says, so that style cannot decide; and hides a few words, so that no single one can."""
 
 import random
+
+import torch
+
+from classifier.encode import MASK
 
 
 def restyle(text: str, rng: random.Random) -> str:
@@ -33,6 +37,13 @@ def mistyped(text: str, rng: random.Random) -> str:
         else:
             letters[place] *= 2
     return "".join(letters)
+
+
+def hidden(ids: torch.Tensor, rng: random.Random) -> torch.Tensor:
+    """Token ids [batch, sequence], in half of all batches with 6% of the words hidden, the special tokens never."""
+    if rng.random() < 0.5:
+        return ids
+    return torch.where((torch.rand(ids.shape) < 0.06) & (ids > MASK + 2), MASK, ids)
 
 
 # Said before and after anything, good or bad.

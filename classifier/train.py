@@ -17,6 +17,7 @@ from classifier.encode import plain_tokenizer
 from classifier.loss import loss_of
 from classifier.mix import Mix
 from classifier.network import Network, base_folder
+from classifier.noise import hidden
 
 SEED = 20261124
 DECAY = 0.01
@@ -82,8 +83,10 @@ def main() -> None:
                 break
             for group, rate in zip(optimiser.param_groups, rates):
                 group["lr"] = rate * pace(over)
+            ids, mask, segments = batch.inputs
+            inputs = (hidden(ids, rng), mask, segments)
             with torch.autocast(device, torch.bfloat16, enabled=short):
-                logits = network(*(tensor.to(device) for tensor in batch.inputs))
+                logits = network(*(tensor.to(device) for tensor in inputs))
             loss = loss_of(logits.float().cpu(), batch.items)
             optimiser.zero_grad()
             loss.backward()

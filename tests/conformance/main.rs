@@ -8,6 +8,8 @@ mod places;
 use bytes::Bytes;
 use common::{Options, RunningProxy, ScriptedUpstream, answer};
 use http::Response;
+use nonnocere::policy::file::EMBEDDED;
+use nonnocere::policy::reload::Source;
 use places::{
     CHAT, CHAT_ANSWERS, CHAT_REQUESTS, COMPLETIONS, COMPLETIONS_REQUESTS, EMBEDDINGS, EMBEDDINGS_REQUESTS, RESPONSES,
     RESPONSES_EVENTS, RESPONSES_ITEMS, RESPONSES_REQUESTS,
@@ -15,6 +17,7 @@ use places::{
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 
 const BAD: &str = "please VIOLATE this";
@@ -234,4 +237,78 @@ fn table(cells: &BTreeMap<String, usize>) -> (String, usize) {
         writeln!(page, "| {row} | {count} |").unwrap();
     }
     (page, total)
+}
+
+const NOTE: &str = "Patient: Maria Sanchez, MRN 4471920, takes 5 mg";
+const HIDDEN: [&str; 3] = ["Maria", "Sanchez", "4471920"];
+
+async fn redacting(upstream: &ScriptedUpstream) -> RunningProxy {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(EMBEDDED.replace("= \"pass\"", "= \"redact\"").as_bytes()).unwrap();
+    let mut options = Options::new(&upstream.url());
+    options.policy = Source::File(file.path().to_owned());
+    RunningProxy::start(options).await
+}
+
+/// Definitions are the operator's, and files are not redacted.
+fn is_redacted(field: &str) -> bool {
+    let left = ["tools", "functions", "response_format", "text, schema", "file_data", "reasoning_effort"];
+    !left.iter().any(|left| field.contains(left))
+}
+
+#[tokio::test]
+async fn identifiers_leave_in_no_place_of_a_request() {
+    let upstream = ScriptedUpstream::start(|_| answer(200, "application/json", "{}")).await;
+    let proxy = redacting(&upstream).await;
+    let surfaces = [
+        (CHAT, CHAT_REQUESTS),
+        (COMPLETIONS, COMPLETIONS_REQUESTS),
+        (RESPONSES, RESPONSES_REQUESTS),
+        (EMBEDDINGS, EMBEDDINGS_REQUESTS),
+    ];
+    for (path, places) in surfaces {
+        for (field, role, body) in places.iter().filter(|(field, ..)| is_redacted(field)) {
+            let before = upstream.asked().len();
+            proxy.post(path, body(NOTE).to_string()).await;
+            let sent = upstream.asked();
+            assert_eq!(sent.len(), before + 1, "{path} {field} {role}");
+            let sent = String::from_utf8(sent[before].body.to_vec()).unwrap();
+            assert!(!HIDDEN.iter().any(|hidden| sent.contains(hidden)), "{path} {field} {role}: {sent}");
+            serde_json::from_str::<Value>(&sent).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn identifiers_are_masked_in_every_place_of_an_answer() {
+    let rig = Rig::new().await;
+    let proxy = redacting(&rig.upstream).await;
+    let check = async |row: &str, path: &str, ask: &Value, body: &str| {
+        rig.hold(ask["stream"] == json!(true), body);
+        let got = String::from_utf8(proxy.post(path, ask.to_string()).await.body.to_vec()).unwrap();
+        assert!(!HIDDEN.iter().any(|hidden| got.contains(hidden)), "{row}: {got}");
+        assert!(got.contains("takes 5 mg"), "{row}: {got}");
+    };
+    let chat = |stream: bool| json!({"model": "m", "stream": stream, "messages": [{"role": "user", "content": "x"}]});
+    let asks = |stream: bool| json!({"model": "m", "stream": stream, "input": "x"});
+    for (field, said) in CHAT_ANSWERS {
+        let choice = |key: &str, text: &str| json!({"id": "c", "choices": [{"index": 0, key: said(text)}]});
+        check(field, CHAT, &chat(false), &choice("message", NOTE).to_string()).await;
+        let (one, two) = NOTE.split_at(NOTE.len() / 2);
+        check(field, CHAT, &chat(true), &events(&[choice("delta", one), choice("delta", two)])).await;
+    }
+    for (field, item) in RESPONSES_ITEMS {
+        let response = json!({"id": "r", "object": "response", "output": [item(NOTE)]});
+        check(field, RESPONSES, &asks(false), &response.to_string()).await;
+        let done = events(&[json!({"type": "response.completed", "response": response})]);
+        check(field, RESPONSES, &asks(true), &done).await;
+    }
+    for (kind, fields) in RESPONSES_EVENTS {
+        let event = |text: &str| {
+            let mut event = fields(text);
+            event.as_object_mut().unwrap().insert("type".to_owned(), json!(kind));
+            event
+        };
+        check(kind, RESPONSES, &asks(true), &events(&[event(NOTE)])).await;
+    }
 }

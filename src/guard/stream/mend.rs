@@ -13,6 +13,22 @@ use crate::policy::{Action, Notice};
 use bytes::Bytes;
 use std::ops::Range;
 
+/// Keys of a response under which nobody says anything.
+const CHOOSES: [&str; 12] = [
+    "type",
+    "id",
+    "role",
+    "item_id",
+    "call_id",
+    "object",
+    "status",
+    "model",
+    "name",
+    "instructions",
+    "previous_response_id",
+    "service_tier",
+];
+
 impl Stream {
     /// Whether another answer is wanted in place of this one, of which no text has left.
     #[must_use]
@@ -109,8 +125,8 @@ impl Stream {
             if let Some((_, _, new)) = pieces.iter().find(of_fragment) {
                 return Some(new.clone());
             }
-            // In a response, what came in fragments comes again whole.
-            if !is_response || !["text", "refusal", "transcript", "arguments", "input", "output_text"].contains(&key) {
+            // In a response, what came in fragments comes again whole, and other texts come whole only.
+            if !is_response || CHOOSES.contains(&key) {
                 return None;
             }
             let found = if masks { surrogates.masks(said) } else { Vec::new() };

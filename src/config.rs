@@ -4,6 +4,7 @@
 use crate::guard::stream::Mode;
 use crate::openai::refusal::{FinishReason, Manner, Style};
 use crate::openai::request::Surface;
+use crate::policy::message::Audience;
 use crate::policy::reload::Source;
 use crate::route::{Action, Flow, Rule};
 use config::{Environment, File, FileFormat};
@@ -58,6 +59,7 @@ struct RawGuard {
     stream: Mode,
     speculative: bool,
     keep_alive: Span,
+    audience: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -78,6 +80,7 @@ struct RawRoute {
     surface: Option<Surface>,
     stream: Option<Mode>,
     speculative: Option<bool>,
+    audience: Option<Audience>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -261,7 +264,12 @@ impl RawConfig {
         if guard.keep_alive.0.is_zero() {
             faults.push("guard.keep_alive: expected more than 0s".to_owned());
         }
-        let flow = Flow { mode: guard.stream, speculative: guard.speculative };
+        let audience = Audience::ALL.iter().find(|(name, _)| *name == guard.audience).map(|(_, audience)| *audience);
+        if audience.is_none() && !guard.audience.is_empty() {
+            let names = Audience::ALL.map(|(name, _)| name).join(", ");
+            faults.push(format!("guard.audience: expected one of {names}, or nothing, found {:?}", guard.audience));
+        }
+        let flow = Flow { mode: guard.stream, speculative: guard.speculative, audience };
         let routes = self::routes(routes, flow, &mut faults);
         let (Some(listen), Some(admin_listen), true) = (listen, admin_listen, faults.is_empty()) else {
             return Err(faults);
@@ -315,12 +323,16 @@ fn address(text: &str, key: &str, faults: &mut Vec<String>) -> Option<SocketAddr
 
 fn routes(routes: Vec<RawRoute>, flow: Flow, faults: &mut Vec<String>) -> Vec<Rule> {
     let mut rules = Vec::new();
-    for (place, RawRoute { path, rule, surface, stream, speculative }) in routes.into_iter().enumerate() {
+    for (place, RawRoute { path, rule, surface, stream, speculative, audience }) in routes.into_iter().enumerate() {
         let is_guarded = matches!(rule, RawRule::Guard);
-        if !is_guarded && (stream.is_some() || speculative.is_some()) {
-            faults.push(format!("routes[{place}]: only the rule guard has stream and speculative"));
+        if !is_guarded && (stream.is_some() || speculative.is_some() || audience.is_some()) {
+            faults.push(format!("routes[{place}]: only the rule guard has stream, speculative and audience"));
         }
-        let flow = Flow { mode: stream.unwrap_or(flow.mode), speculative: speculative.unwrap_or(flow.speculative) };
+        let flow = Flow {
+            mode: stream.unwrap_or(flow.mode),
+            speculative: speculative.unwrap_or(flow.speculative),
+            audience: audience.or(flow.audience),
+        };
         if !path.starts_with('/') {
             faults.push(format!("routes[{place}].path: expected a path such as /v1/files*, found {path:?}"));
         }
@@ -429,11 +441,16 @@ mod tests {
         let route = |rest: &str| with_file(&format!("[[routes]]\npath = \"/v1/files*\"\n{rest}\n"));
         let action = |rest: &str| route(rest).unwrap().routes[0].action;
         assert_eq!(action("rule = \"pass\""), Action::Pass);
-        let flow = |mode, speculative| Flow { mode, speculative };
+        let flow = |mode, speculative| Flow { mode, speculative, audience: None };
         let guarded = "rule = \"guard\"\nsurface = \"chat\"";
         assert_eq!(action(guarded), Action::Guard(Surface::Chat, flow(Mode::Window, false)));
         let own = format!("{guarded}\nstream = \"buffer\"\nspeculative = true");
         assert_eq!(action(&own), Action::Guard(Surface::Chat, flow(Mode::Buffer, true)));
+        let for_patients = action(&format!("{guarded}\naudience = \"patient\""));
+        assert!(matches!(for_patients, Action::Guard(_, Flow { audience: Some(Audience::Patient), .. })));
+        assert!(
+            with_file("[guard]\naudience = \"cats\"\n").unwrap_err()[0].starts_with("guard.audience: expected one of")
+        );
         assert!(route("rule = \"pass\"\nstream = \"buffer\"").unwrap_err()[0].starts_with("routes[0]: only"));
         assert!(route("rule = \"guard\"").unwrap_err()[0].starts_with("routes[0].surface: expected chat"));
         assert!(route("rule = \"deny\"\nsurface = \"chat\"").unwrap_err()[0].starts_with("routes[0].surface: only"));

@@ -9,7 +9,7 @@ use crate::openai::completion::Completion;
 use crate::openai::refusal::Manner;
 use crate::openai::request::{Asked, Request as Question};
 use crate::plug::{self, Plug, moderations::inline};
-use crate::policy::{Action, Direction, Notice, Policy, Rewrite, reload::Live};
+use crate::policy::{Action, Direction, Notice, Policy, Rewrite, message::Reader, reload::Live};
 use crate::receive::{head, receive};
 use crate::relay::{Reading, Relay};
 use crate::response::{self, Body};
@@ -122,8 +122,10 @@ impl Exchange {
         let (surface, flow) = match route(&proxy.routes, streaming.flow, request.method(), request.uri().path())? {
             Route::Guarded(surface, flow) => (surface, flow),
             Route::Kept(surface, flow) => {
+                let reader = Reader { languages: head.languages(), audience: flow.audience };
+                let asked = Asked { reader, ..Asked::nothing(surface) };
                 let answer = upstream.pass(head, Bytes::new()).await?;
-                return self.complete(Sent { asked: Asked::nothing(surface), flow, again: None }, answer).await;
+                return self.complete(Sent { asked, flow, again: None }, answer).await;
             }
             Route::Verdict(plug) => return self.verdict(plug, request).await,
             Route::Pass => {
@@ -134,9 +136,9 @@ impl Exchange {
         };
 
         // 2 Which texts will the LLM read?
-        let languages = head.languages();
+        let reader = Reader { languages: head.languages(), audience: flow.audience };
         let mut question = Question::parse(surface, receive(request, limits).await?, limits.depth)?;
-        question.spoken_in(languages);
+        question.read_by(reader);
         let asked = question.asked().clone();
 
         // 3 Judge the prompt; where the operator says so, the LLM begins meanwhile.

@@ -4,6 +4,7 @@ use crate::error::ProxyError;
 use crate::guard::stream::Mode;
 use crate::openai::request::Surface;
 use crate::plug::Plug;
+use crate::policy::message::Audience;
 use http::Method;
 
 /// Which way a request goes.
@@ -19,13 +20,15 @@ pub enum Route {
     Pass,
 }
 
-/// How an answer flows.
+/// How an answer flows, and to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// When a streamed one is released.
     pub mode: Mode,
     /// Whether the upstream is asked before the prompt is cleared.
     pub speculative: bool,
+    /// Who it is for, where the operator says so.
+    pub audience: Option<Audience>,
 }
 
 /// A rule of the operator for a path, before the built-in ones.
@@ -107,7 +110,7 @@ fn is_plain(path: &str) -> bool {
 mod tests {
     use super::*;
 
-    const FLOW: Flow = Flow { mode: Mode::Window, speculative: false };
+    const FLOW: Flow = Flow { mode: Mode::Window, speculative: false, audience: None };
 
     fn found(rules: &[Rule], method: Method, path: &str) -> Option<Route> {
         route(rules, FLOW, &method, path).ok()

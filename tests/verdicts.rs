@@ -196,7 +196,10 @@ async fn route_rules_guard_pass_and_deny() {
     let upstream = ScriptedUpstream::saying("Fine.").await;
     let rule = |path: &str, action| Rule { path: path.to_owned(), action };
     let routes = vec![
-        rule("/clinic/chat", Action::Guard(Surface::Chat, Flow { mode: Mode::Window, speculative: false })),
+        rule(
+            "/clinic/chat",
+            Action::Guard(Surface::Chat, Flow { mode: Mode::Window, speculative: false, audience: None }),
+        ),
         rule("/v1/files*", Action::Pass),
         rule("/v1/embeddings", Action::Deny),
     ];

@@ -162,7 +162,7 @@ impl Text<'_> {
     }
 
     fn decide(&self, judged: &Judged) -> Action {
-        let evidence = Evidence { scores: &judged.scores, in_context: false, languages: &self.asked.languages };
+        let evidence = Evidence { scores: &judged.scores, in_context: false, reader: &self.asked.reader };
         self.policy.decide(Direction::Completion, evidence)
     }
 }

@@ -24,7 +24,7 @@ use crate::detect::Coverage;
 use crate::openai::moderation;
 use crate::openai::refusal::FinishReason;
 use crate::openai::request::{Asked, Request};
-use crate::policy::message::Languages;
+use crate::policy::message::Reader;
 use crate::policy::taxonomy::Principle;
 use crate::policy::{Action, Direction, Evidence, FailMode, Notice, Policy, Unjudgeable};
 use bytes::Bytes;
@@ -122,7 +122,7 @@ impl Guard {
             if refuses(policy, opaque, coverage) {
                 verdict = unjudgeable(direction).1;
             }
-            let evidence = Evidence { scores: &scores, in_context: false, languages: &Languages::default() };
+            let evidence = Evidence { scores: &scores, in_context: false, reader: &Reader::default() };
             verdict.add(policy.decide(direction, evidence), scores);
             verdict
         };

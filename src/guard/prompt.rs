@@ -105,9 +105,9 @@ impl Guard {
         }
         let is_said = standing == Standing::Said;
         let direction = if is_said { Direction::Completion } else { Direction::Prompt };
-        let (in_context, languages) = (matches!(input, Input::Conversation { .. }), &request.asked().languages);
+        let (in_context, reader) = (matches!(input, Input::Conversation { .. }), &request.asked().reader);
         let decide = |scores: &Scores| {
-            match policy.decide(direction, Evidence { scores, in_context, languages }) {
+            match policy.decide(direction, Evidence { scores, in_context, reader }) {
                 // What the LLM said before cannot be changed any more.
                 Action::Rewrite(_, notice) if is_said || !request.can_be_steered() => Action::Block(notice),
                 action => action,

@@ -5,7 +5,7 @@ use super::json::{self, Fault};
 use super::text::{Texts, is_identifier, spelt_out};
 use super::{chat, completions, embeddings, responses};
 use crate::guard::surrogates::Surrogates;
-use crate::policy::message::Languages;
+use crate::policy::message::Reader;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -94,8 +94,8 @@ pub struct Asked {
     pub moderation: bool,
     /// Whether an object of a schema is asked for: clients read content as JSON then, and words in `refusal`.
     pub structured: bool,
-    /// The languages that the client reads.
-    pub languages: Languages,
+    /// Who the answer is for.
+    pub reader: Reader,
     /// What is said before the answer, to someone who needs help now.
     pub help: Option<Arc<str>>,
     /// What stands in the request for identifiers of people.
@@ -103,7 +103,7 @@ pub struct Asked {
     /// How many choices are asked for, of all questions together.
     pub choices: u64,
     /// What the choices answer: what the user said since the last answer, or each prompt.
-    questions: Vec<String>,
+    pub(crate) questions: Vec<String>,
 }
 
 /// What a surface finds in a body.
@@ -156,7 +156,7 @@ impl Request {
             include_usage: include_usage(body)?,
             moderation: body.get("moderation").is_some_and(Value::is_object),
             structured: structured(body),
-            languages: Languages::default(),
+            reader: Reader::default(),
             help: None,
             surrogates: Arc::default(),
             choices: n.saturating_mul(questions.len().max(1) as u64),
@@ -257,9 +257,9 @@ impl Request {
         }
     }
 
-    /// Notes which languages its client reads.
-    pub fn spoken_in(&mut self, languages: Languages) {
-        self.asked.languages = languages;
+    /// Notes who reads its answer.
+    pub fn read_by(&mut self, reader: Reader) {
+        self.asked.reader = reader;
     }
 
     /// Notes what stands in its bytes for identifiers of people.
@@ -285,7 +285,7 @@ impl Asked {
             include_usage: false,
             moderation: false,
             structured: false,
-            languages: Languages::default(),
+            reader: Reader::default(),
             help: None,
             surrogates: Arc::default(),
             choices: 1,

@@ -1,6 +1,6 @@
 //! Reads a policy file. All faults of a file are found in one reading, each with its line and key.
 
-use super::message::{self, Messages};
+use super::message::{self, Audience, Messages};
 use super::taxonomy::Principle;
 use super::{Direction, Effect, FailMode, OnUnavailable, Phi, Policy, Rewrite, Rule, Score, Unjudgeable};
 use crate::digest;
@@ -193,8 +193,17 @@ impl Reader<'_> {
     }
 
     fn rule(&mut self, section: Section<'_>) -> Option<Rule> {
-        const KEYS: [&str; 8] =
-            ["name", "direction", "score", "principles", "threshold", "threshold_in_context", "action", "message"];
+        const KEYS: [&str; 9] = [
+            "name",
+            "direction",
+            "score",
+            "principles",
+            "audiences",
+            "threshold",
+            "threshold_in_context",
+            "action",
+            "message",
+        ];
         self.known_keys(section, &KEYS);
         let name = self.text_of(section, "name");
         let directions = [("prompt", Direction::Prompt), ("completion", Direction::Completion)];
@@ -203,6 +212,7 @@ impl Reader<'_> {
             [("violation", Score::Violation), ("manipulation", Score::Manipulation), ("crisis", Score::Crisis)];
         let score = self.one_of(section, "score", &scores);
         let principles = self.principles(section);
+        let audiences = self.audiences(section);
         let threshold = self.threshold(section, "threshold");
         let in_context = match section.table.get("threshold_in_context") {
             None => threshold,
@@ -236,6 +246,7 @@ impl Reader<'_> {
             direction: direction?,
             score: score?,
             principles: principles?,
+            audiences: audiences?,
             threshold: threshold?,
             threshold_in_context: in_context?,
             effect: effect?,
@@ -279,6 +290,22 @@ impl Reader<'_> {
             })
             .collect();
         found.into_iter().collect()
+    }
+
+    fn audiences(&mut self, Section { table, at }: Section<'_>) -> Option<Vec<Audience>> {
+        let Some(item) = table.get("audiences") else { return Some(Vec::new()) };
+        let named = |name: &str| Audience::ALL.iter().find(|(known, _)| *known == name).map(|(_, audience)| *audience);
+        let names = item.as_array().filter(|names| !names.is_empty());
+        let found = names.and_then(|names| names.iter().map(|name| named(name.as_str()?)).collect());
+        if found.is_none() {
+            let names = Audience::ALL.map(|(name, _)| name).join(", ");
+            self.fault(
+                item.span(),
+                &format!("{at}audiences"),
+                &format!("expected a list of some of {names}; leave it out for all"),
+            );
+        }
+        found
     }
 
     fn threshold(&mut self, Section { table, at }: Section<'_>, key: &str) -> Option<f32> {
@@ -386,8 +413,8 @@ action = "flag"
                 "p.toml:12: rules[0].threshold: expected a probability between 0 and 1",
                 "p.toml:14: rules[1].threshold: expected a probability between 0 and 1",
                 "p.toml:16: rules[1].direction: expected one of prompt, completion",
-                "p.toml:18: rules[1].thresold: unknown key; known: name, direction, score, principles, threshold, \
-                 threshold_in_context, action, message",
+                "p.toml:18: rules[1].thresold: unknown key; known: name, direction, score, principles, audiences, \
+                 threshold, threshold_in_context, action, message",
             ]
         );
     }

@@ -37,6 +37,39 @@ impl Messages {
     }
 }
 
+/// Who an answer is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reader {
+    /// What they read.
+    pub languages: Languages,
+    /// Who they are, where the operator says so.
+    pub audience: Option<Audience>,
+}
+
+/// Who a route is for. What a physician may ask, a patient may need to be answered otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Audience {
+    /// Patients and those around them.
+    Patient,
+    /// Physicians, nurses, pharmacists.
+    Clinician,
+    /// Administration, billing, insurers.
+    Staff,
+    /// Research and teaching.
+    Research,
+}
+
+impl Audience {
+    /// All, with their names in policies and configurations.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("patient", Self::Patient),
+        ("clinician", Self::Clinician),
+        ("staff", Self::Staff),
+        ("research", Self::Research),
+    ];
+}
+
 /// Languages that a client reads, the best first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Languages(Vec<String>);

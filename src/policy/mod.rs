@@ -8,7 +8,7 @@ pub mod reload;
 pub mod taxonomy;
 
 use crate::classify::Scores;
-use message::{Languages, Messages};
+use message::{Audience, Messages, Reader};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -53,6 +53,8 @@ pub struct Rule {
     pub score: Score,
     /// The principles that the rule is for; all when empty.
     pub principles: Vec<Principle>,
+    /// The audiences that the rule is for; all when empty, even those that are not known.
+    pub audiences: Vec<Audience>,
     /// The rule applies from this probability on, 0 to 1.
     pub threshold: f32,
     /// The same for the last turn in the light of the turns before it.
@@ -155,8 +157,8 @@ pub struct Evidence<'a> {
     pub scores: &'a Scores,
     /// Whether the text is the last turn of a conversation, judged in the light of the turns before it.
     pub in_context: bool,
-    /// The languages that whoever asks reads.
-    pub languages: &'a Languages,
+    /// Who the answer is for.
+    pub reader: &'a Reader,
 }
 
 /// What the operator wants done with a text.
@@ -238,10 +240,10 @@ impl Policy {
             return Action::Allow;
         };
         let notice = || {
-            let mut message = rule.message.text(evidence.languages);
+            let mut message = rule.message.text(&evidence.reader.languages);
             let principle = evidence.scores.likeliest().principle;
             if let (true, Some(instead)) = (rule.effect.refuses(), self.instead.get(&principle)) {
-                message = Arc::from(format!("{message} {}", instead.text(evidence.languages)));
+                message = Arc::from(format!("{message} {}", instead.text(&evidence.reader.languages)));
             }
             Notice { message, rule: Arc::clone(&rule.name) }
         };
@@ -279,7 +281,7 @@ impl Policy {
 
 impl Rule {
     fn applies(&self, direction: Direction, evidence: Evidence<'_>) -> bool {
-        let Evidence { scores, in_context, .. } = evidence;
+        let Evidence { scores, in_context, reader } = evidence;
         let threshold = if in_context { self.threshold_in_context } else { self.threshold };
         let probability = match self.score {
             Score::Violation => scores.violation,
@@ -288,6 +290,7 @@ impl Rule {
         };
         self.direction == direction
             && probability >= threshold
+            && (self.audiences.is_empty() || reader.audience.is_some_and(|audience| self.audiences.contains(&audience)))
             && (self.principles.is_empty() || self.principles.contains(&scores.likeliest().principle))
     }
 }
@@ -310,6 +313,7 @@ mod tests {
             direction,
             score,
             principles: vec![],
+            audiences: vec![],
             threshold,
             threshold_in_context: threshold,
             effect,
@@ -331,7 +335,7 @@ mod tests {
     }
 
     fn decide(policy: &Policy, direction: Direction, scores: &Scores) -> &'static str {
-        policy.decide(direction, Evidence { scores, in_context: false, languages: &Languages::default() }).id()
+        policy.decide(direction, Evidence { scores, in_context: false, reader: &Reader::default() }).id()
     }
 
     #[test]
@@ -352,6 +356,21 @@ mod tests {
     fn a_rule_for_prompts_leaves_completions_alone() {
         let policy = policy(vec![rule(Direction::Prompt, Score::Violation, 0.1, Effect::Block)]);
         assert_eq!(decide(&policy, Direction::Completion, &Scores { violation: 1.0, ..Scores::NONE }), "allow");
+    }
+
+    #[test]
+    fn a_rule_for_an_audience_leaves_the_others_alone() {
+        let mut for_patients = rule(Direction::Prompt, Score::Violation, 0.5, Effect::Block);
+        for_patients.audiences = vec![Audience::Patient];
+        let policy = policy(vec![for_patients]);
+        let scores = Scores { violation: 0.9, ..Scores::NONE };
+        let decide = |audience| {
+            let reader = Reader { audience, ..Reader::default() };
+            policy.decide(Direction::Prompt, Evidence { scores: &scores, in_context: false, reader: &reader }).id()
+        };
+        assert_eq!(decide(Some(Audience::Patient)), "block");
+        assert_eq!(decide(Some(Audience::Clinician)), "allow");
+        assert_eq!(decide(None), "allow");
     }
 
     #[test]

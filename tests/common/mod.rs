@@ -212,7 +212,7 @@ impl Options {
             idle_timeout: Duration::from_secs(4),
             routes: Vec::new(),
             streaming: Streaming {
-                flow: Flow { mode: Mode::Window, speculative: false },
+                flow: Flow { mode: Mode::Window, speculative: false, audience: None },
                 keep_alive: Duration::from_secs(30),
             },
         }

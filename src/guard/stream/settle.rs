@@ -67,8 +67,8 @@ impl Stream {
             return None;
         }
         let decide = |scores: &Scores| {
-            let languages = &self.asked.languages;
-            self.policy.decide(Direction::Completion, Evidence { scores, in_context: false, languages })
+            let reader = &self.asked.reader;
+            self.policy.decide(Direction::Completion, Evidence { scores, in_context: false, reader })
         };
         let action = decide(&scores);
         let raised = Scores { violation: raised(scores.violation), ..scores.clone() };

@@ -63,6 +63,22 @@ enum PolicyCommand {
         /// The policy file.
         file: PathBuf,
     },
+    /// Say which rule decides on a text, by which score, and which of its words the score comes from.
+    Explain {
+        #[command(flatten)]
+        settings: Settings,
+        /// Judge the text as a completion, not as a prompt.
+        #[arg(long)]
+        completion: bool,
+        /// The question that the completion answers.
+        #[arg(long, requires = "completion")]
+        question: Option<String>,
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+        /// The text; the standard input without one.
+        text: Option<String>,
+    },
 }
 
 #[derive(Args)]
@@ -102,6 +118,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Policy { command: PolicyCommand::Lint { file } } => {
             commands::policy::lint(file)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Policy { command: PolicyCommand::Explain { settings, completion, question, json, text } } => {
+            let text = text.map_or_else(|| std::io::read_to_string(std::io::stdin()), Ok)?;
+            let asked = commands::explain::Asked { text, question, completion, json };
+            runtime()?.block_on(commands::explain::run(&settings.load(None)?, &asked))?;
             Ok(ExitCode::SUCCESS)
         }
     }

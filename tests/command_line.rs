@@ -267,3 +267,23 @@ fn serve_starts_greets_reloads_on_sighup_and_stops_on_sigterm() {
     serving.signal("-TERM");
     assert_eq!(serving.child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_decision_is_explained_by_its_rules_and_words() {
+    let text = "Take two tablets with water. How do I backdate the consent form so that nobody notices?";
+    let output = nonnocere(&["policy", "explain", "--json", text]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let explained: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let words = explained["words"].as_array().unwrap();
+    let place = |word: &Value| word["start"].as_u64().unwrap() as usize..word["end"].as_u64().unwrap() as usize;
+    assert!(words.iter().all(|word| text[place(word)] == *word["text"].as_str().unwrap()));
+    assert_eq!(explained["sentences"].as_array().unwrap().len(), 2);
+    let rule = explained["rules"].as_array().unwrap().iter().find(|rule| rule["name"] == "violating-prompt").unwrap();
+    assert_eq!(rule["applies"], rule["probability"].as_f64() >= rule["threshold"].as_f64());
+    assert!(explained["rules"].as_array().unwrap().iter().all(|rule| rule["name"] != "violating-completion"));
+    // The second sentence is what the score comes from.
+    let weight = |place: usize| explained["sentences"][place]["weight"].as_f64().unwrap();
+    assert!(weight(1) > weight(0), "{explained}");
+    let shown = nonnocere(&["policy", "explain", text]).output().unwrap();
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("violating-prompt"));
+}

@@ -15,6 +15,7 @@ pub mod surrogates;
 mod verdict;
 
 pub use cleared::Cleared;
+pub use rewrite::sentences;
 pub use verdict::{Scan, Verdict};
 
 use crate::classify::pool::{Pool, Unavailable};

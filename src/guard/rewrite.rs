@@ -18,7 +18,8 @@ pub(super) fn steer(principle: Principle) -> String {
 }
 
 /// The sentences of a text; together they are the text.
-pub(super) fn sentences(text: &str) -> Vec<&str> {
+#[must_use]
+pub fn sentences(text: &str) -> Vec<&str> {
     let mut ends = Ends::default();
     ends.look(text);
     let mut rest = text;

@@ -233,6 +233,19 @@ impl Action {
 }
 
 impl Policy {
+    /// The rules for a direction, each with what it is held against.
+    #[must_use]
+    pub fn weigh<'a>(&'a self, direction: Direction, evidence: Evidence<'_>) -> Vec<Weighed<'a>> {
+        let rules = self.rules.iter().filter(|rule| rule.direction == direction);
+        let weighed = |rule: &'a Rule| Weighed {
+            rule,
+            probability: rule.score.of(evidence.scores),
+            threshold: rule.threshold_for(evidence),
+            applies: rule.applies(direction, evidence),
+        };
+        rules.map(weighed).collect()
+    }
+
     /// The action of the first rule that applies; [`Action::Allow`] when none does.
     #[must_use]
     pub fn decide(&self, direction: Direction, evidence: Evidence<'_>) -> Action {
@@ -279,17 +292,58 @@ impl Policy {
     }
 }
 
+impl Score {
+    /// The name in policies.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Violation => "violation",
+            Self::Manipulation => "manipulation",
+            Self::Crisis => "crisis",
+        }
+    }
+
+    /// The score that is named.
+    #[must_use]
+    pub const fn of(self, scores: &Scores) -> f32 {
+        match self {
+            Self::Violation => scores.violation,
+            Self::Manipulation => scores.manipulation,
+            Self::Crisis => scores.crisis,
+        }
+    }
+}
+
+/// A rule, and what it is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Weighed<'a> {
+    /// The rule.
+    pub rule: &'a Rule,
+    /// The score that it names.
+    pub probability: f32,
+    /// From where on it applies.
+    pub threshold: f32,
+    /// Whether it does; of several that do, the first decides.
+    pub applies: bool,
+}
+
+impl Weighed<'_> {
+    /// How far the score is above the threshold, or below it.
+    #[must_use]
+    pub fn margin(&self) -> f32 {
+        self.probability - self.threshold
+    }
+}
+
 impl Rule {
+    fn threshold_for(&self, evidence: Evidence<'_>) -> f32 {
+        if evidence.in_context { self.threshold_in_context } else { self.threshold }
+    }
+
     fn applies(&self, direction: Direction, evidence: Evidence<'_>) -> bool {
-        let Evidence { scores, in_context, reader } = evidence;
-        let threshold = if in_context { self.threshold_in_context } else { self.threshold };
-        let probability = match self.score {
-            Score::Violation => scores.violation,
-            Score::Manipulation => scores.manipulation,
-            Score::Crisis => scores.crisis,
-        };
+        let Evidence { scores, reader, .. } = evidence;
         self.direction == direction
-            && probability >= threshold
+            && self.score.of(scores) >= self.threshold_for(evidence)
             && (self.audiences.is_empty() || reader.audience.is_some_and(|audience| self.audiences.contains(&audience)))
             && (self.principles.is_empty() || self.principles.contains(&scores.likeliest().principle))
     }

@@ -233,15 +233,14 @@ impl Exchange {
             return Ok(None);
         };
         let start = Instant::now();
-        let answer = upstream.send_bytes(head, guard::again(question, principle)).await?.whole().await?;
+        let again = async { upstream.send_bytes(head, guard::again(question, principle)).await?.whole().await };
+        let answer = again.await.ok().filter(|answer| answer.status().is_success());
         self.record.took(Stage::Upstream, start, metrics);
-        // Without a second answer, the first is refused.
-        if !answer.status().is_success() {
-            return Ok(None);
-        }
         let start = Instant::now();
-        let completion = Completion::parse(sent.asked.surface, answer.into_body(), limits.depth);
-        let completion = completion.map_err(Fault::Invalid)?;
+        let read =
+            |answer: Response<Bytes>| Completion::parse(sent.asked.surface, answer.into_body(), limits.depth).ok();
+        // Without a second answer, the first is refused.
+        let Some(completion) = answer.and_then(read) else { return Ok(None) };
         let decision = guard.inspect_completion(&self.policy, &sent.asked, completion).await?;
         self.record.took(Stage::Completion, start, metrics);
         self.record.decided(&decision.verdict, metrics);

@@ -108,7 +108,7 @@ impl Relay {
         if let Err(End::Failed(error)) = self.relay(&out).await {
             let Exchange { proxy, record, .. } = &mut self.exchange;
             record.failed(&error, &proxy.metrics);
-            for piece in self.reading.stream.pending_help() {
+            for piece in self.reading.stream.last_help() {
                 drop(out.cleared(piece.bytes).await);
             }
             // A client that has left needs no reason.
@@ -137,9 +137,10 @@ impl Relay {
                 written = Instant::now();
             }
             let Reading { stream, has_ended, .. } = &self.reading;
-            if stream.is_closed() || (*has_ended && stream.is_finished()) {
+            if stream.is_closed() || ((*has_ended || stream.is_done()) && stream.is_finished()) {
                 return self.finish(out).await;
             }
+            let reads_on = !has_ended && !stream.is_done();
             tokio::select! {
                 () = out.closed() => return Err(End::Gone),
                 (judged, took) = arrived(&mut verdicts) => {
@@ -147,7 +148,7 @@ impl Relay {
                     self.judging += took;
                     self.reading.stream.settle(judged).map_err(|why| End::Failed(why.into()))?;
                 }
-                read = self.reading.read(), if !self.reading.has_ended => read.map_err(End::Failed)?,
+                read = self.reading.read(), if reads_on => read.map_err(End::Failed)?,
                 () = sleep_until(written + proxy.streaming.keep_alive) => {
                     out.keep_alive().await?;
                     written = Instant::now();
@@ -181,7 +182,8 @@ impl Relay {
     /// Ends a stream that was cut, where its upstream has not.
     async fn finish(&mut self, out: &Writer) -> Result<(), End> {
         if let Some((text, notice)) = self.reading.stream.excised() {
-            let left = self.exchange.proxy.guard.excised(text, notice).await;
+            let keep_alive = self.exchange.proxy.streaming.keep_alive;
+            let left = alive(out, keep_alive, self.exchange.proxy.guard.excised(text, notice)).await?;
             for piece in self.reading.stream.rest(left) {
                 self.write(out, piece).await?;
             }
@@ -190,7 +192,8 @@ impl Relay {
             let found = self.reading.stream.verdict().clone();
             // It was given, or is pending.
             self.sent.asked.help = None;
-            let again = self.exchange.again(&self.sent, &found).await.map_err(End::Failed)?;
+            let keep_alive = self.exchange.proxy.streaming.keep_alive;
+            let again = alive(out, keep_alive, self.exchange.again(&self.sent, &found)).await?.map_err(End::Failed)?;
             let stream = &mut self.reading.stream;
             for piece in stream.pending_help() {
                 out.cleared(piece.bytes).await?;
@@ -199,6 +202,9 @@ impl Relay {
                 Some(answer) => stream.told(&answer),
                 None => stream.refused(),
             };
+            out.cleared(piece.bytes).await?;
+        }
+        for piece in self.reading.stream.last_help() {
             out.cleared(piece.bytes).await?;
         }
         self.tell(out).await?;
@@ -217,6 +223,18 @@ impl Drop for Relay {
         metrics.windows(stream.windows());
         record.judged(Stage::Completion, *judging, metrics);
         record.decided(stream.verdict(), metrics);
+    }
+}
+
+/// What `work` gives, while the client is told that the connection lives.
+async fn alive<T>(out: &Writer, every: Duration, work: impl Future<Output = T>) -> Result<T, Gone> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return Ok(done),
+            () = out.closed() => return Err(Gone),
+            () = tokio::time::sleep(every) => out.keep_alive().await?,
+        }
     }
 }
 

@@ -438,3 +438,23 @@ async fn a_steered_prompt_goes_behind_the_system_message_that_is_there() {
     let said = passed["messages"][0]["content"].as_str().unwrap();
     assert!(said.starts_with("The next request") && said.ends_with("Be kind."), "{said}");
 }
+
+#[tokio::test]
+async fn help_ends_a_response_that_breaks_off() {
+    let created = sse::event(
+        &json!({"type": "response.created", "response": {"id": "r", "model": "m", "output": []}}).to_string(),
+    );
+    for rest in ["", "data: {half\n\n"] {
+        let stream = format!("{created}{rest}");
+        let upstream = ScriptedUpstream::start(move |_| answer(200, "text/event-stream", &stream)).await;
+        let proxy = RunningProxy::before(&upstream).await;
+        let body = json!({"model": "m", "input": "CRISIS", "stream": true}).to_string();
+        let got = proxy.post("/v1/responses", body).await;
+        let events = sse::events(&got.body).unwrap();
+        let ended = events
+            .iter()
+            .find(|event| event.contains("\"response.completed\""))
+            .unwrap_or_else(|| panic!("{events:?}"));
+        assert!(ended.contains(HELP));
+    }
+}

@@ -337,3 +337,17 @@ async fn a_client_that_stops_reading_is_left() {
     while writing.0.write_all(chunk.as_bytes()).await.is_ok() {}
     drop(client);
 }
+
+#[tokio::test]
+async fn an_answer_is_over_when_its_upstream_says_so() {
+    let upstream = ByHand::start().await;
+    let proxy = RunningProxy::start(Options::new(&upstream.url())).await;
+    let (reading, mut writing) = tokio::join!(Reading::start(&proxy, asking()), async {
+        let mut writing = upstream.asked().await;
+        writing.says("Take it with food.").await;
+        writing
+    });
+    // The upstream says that it is done, and keeps the connection.
+    writing.event(&sse::event(sse::DONE)).await;
+    assert_eq!(reading.rest().await, says("Take it with food.") + &sse::event(sse::DONE));
+}

@@ -24,6 +24,8 @@ pub(super) struct Ends {
     /// The last place where a clause, and a word, ended.
     clause: usize,
     word: usize,
+    /// How many words have begun since the last end.
+    words: usize,
 }
 
 impl Ends {
@@ -33,16 +35,23 @@ impl Ends {
             let (at, after) = (self.seen, self.seen + letter.len_utf8());
             let before = text.get(..at).unwrap_or_default();
             let is_start = !letter.is_whitespace() && before.ends_with(char::is_whitespace);
+            if at == 0 && !letter.is_whitespace() {
+                self.words = 1;
+            }
             if is_start {
                 self.word = at;
                 let closed = before.trim_end();
-                if ends_sentence(closed, letter) && (closed.ends_with('.') || self.has_words(closed)) {
+                if ends_sentence(closed, letter) && (closed.ends_with('.') || self.words >= FEWEST_WORDS) {
                     self.end(at);
                 } else if closed.ends_with([',', ';', ':', ')', '–', '—']) {
                     self.clause = at;
                 }
+                if self.last() < at {
+                    self.words += 1;
+                }
             }
-            let is_line = letter == '\n' && (before.ends_with('\n') || self.has_words(before));
+            // A text with an end after each word would leave word by word.
+            let is_line = letter == '\n' && (before.ends_with('\n') || self.words >= FEWEST_WORDS);
             if is_line || matches!(letter, '。' | '！' | '？') {
                 self.end(after);
             }
@@ -75,14 +84,11 @@ impl Ends {
         self.ends.get(after).copied().unwrap_or_else(|| self.last())
     }
 
-    /// Whether enough was said since the last end: a text with an end after each word would leave word by word.
-    fn has_words(&self, text: &str) -> bool {
-        text.get(self.last()..).is_some_and(|since| since.split_whitespace().nth(FEWEST_WORDS - 1).is_some())
-    }
-
     fn end(&mut self, place: usize) {
         if place > self.last() {
             self.ends.push(place);
+            // What has begun behind it counts for what comes.
+            self.words = usize::from(self.word >= place);
         }
     }
 }

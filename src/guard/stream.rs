@@ -147,16 +147,14 @@ impl Stream {
             self.choices.entry(*index).or_default();
         }
         let mut reaches = Vec::new();
-        for Fragment { line: key, text } in std::mem::take(&mut chunk.said.fragments) {
+        let fragments = std::mem::take(&mut chunk.said.fragments);
+        let going_on: Vec<(u64, String)> = fragments.iter().map(|fragment| fragment.line.clone()).collect();
+        for Fragment { line: key, text } in fragments {
             // Whoever goes on has not ended.
             self.choices.entry(key.0).or_default().has_ended = false;
-            for (_, line) in self
-                .lines
-                .iter_mut()
-                .filter(|(other, _)| other.0 == key.0 && **other != key && !other.1.starts_with(BESIDE))
-            {
-                line.is_behind = true;
-            }
+            let is_left =
+                |other: &(u64, String)| other.0 == key.0 && !going_on.contains(other) && !other.1.starts_with(BESIDE);
+            self.lines.iter_mut().filter(|(other, _)| is_left(other)).for_each(|(_, line)| line.is_behind = true);
             let part = self.lines.entry(key.clone()).or_default().grow(&text);
             reaches.push((key, part));
         }
@@ -164,9 +162,14 @@ impl Stream {
         for Fragment { line: (choice, place), text } in std::mem::take(&mut chunk.said.beside) {
             let key = (choice, format!("{BESIDE}{place}"));
             if self.beside.insert(key.1.clone(), text.clone()).is_none_or(|last| last != text) {
-                let part = self.lines.entry(key.clone()).or_default().grow(&text);
+                // It is judged by itself, and with what it may go on from.
+                let line = self.lines.entry(key.clone()).or_default();
+                if !line.text.is_empty() {
+                    chunk.said.wholes.push((choice, text.clone()));
+                }
+                let part = line.grow(&text);
+                (line.is_behind, line.is_beside) = (true, true);
                 reaches.push((key, part));
-                chunk.said.wholes.push((choice, text));
             }
         }
         let wholes = std::mem::take(&mut chunk.said.wholes);
@@ -244,13 +247,16 @@ impl Stream {
             let Some(Held { chunk, reaches, since, .. }) = self.queue.pop_front() else { break };
             let chunk = self.redacted(chunk, &reaches);
             // Probabilities that run ahead of their text were not judged with it.
-            let chunk = if reaches.is_empty() { chunk.without_logprobs() } else { chunk };
+            let is_silent =
+                |index: &u64| !reaches.iter().any(|((of, place), _)| of == index && !place.starts_with(BESIDE));
+            let chunk = if chunk.said.choices.iter().any(is_silent) { chunk.without_logprobs() } else { chunk };
             for (key, part) in &reaches {
                 if let Some(line) = self.lines.get_mut(key) {
                     line.left = line.left.max(part.end);
                 }
             }
-            let has_text = |index: u64| reaches.iter().any(|((of, _), _)| *of == index);
+            let is_said = |(of, place): &(u64, String), index| *of == index && !place.starts_with(BESIDE);
+            let has_text = |index: u64| reaches.iter().any(|(line, _)| is_said(line, index));
             // Nothing is said behind an end that has left.
             let is_gone = |index| {
                 self.choices.get(&index).is_some_and(|one| one.is_refused || (one.end_has_left && has_text(index)))
@@ -268,6 +274,12 @@ impl Stream {
             self.out.push(Piece { bytes: Cleared::new(bytes), held, is_done: chunk.is_done() });
         }
         std::mem::take(&mut self.out)
+    }
+
+    /// Whether the upstream has said that it has said all.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        self.is_done
     }
 
     /// By which surface it was asked for.

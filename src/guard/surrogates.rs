@@ -122,17 +122,25 @@ pub(super) fn changed(text: &str, changes: &[Change]) -> String {
 
 /// A text with changes; where it is JSON, what stands in place of a bare number is a string.
 pub(super) fn fitted(text: &str, changes: &[Change]) -> String {
-    if !is_json(text) {
-        return changed(text, changes);
+    let plain = changed(text, changes);
+    if !is_json(text) || is_json(&plain) {
+        return plain;
     }
-    let is_bare = |place: &Range<usize>| {
-        let before = text.get(..place.start).unwrap_or_default().trim_end();
-        let after = text.get(place.end..).unwrap_or_default().trim_start();
-        before.ends_with([':', ',', '[']) && after.starts_with([',', '}', ']'])
+    changed(text, &quoted(text, changes))
+}
+
+/// Changes of a JSON text, or the beginning of one, in which what stands outside of its strings becomes a string.
+pub(super) fn quoted(text: &str, changes: &[Change]) -> Vec<Change> {
+    let (mut at, mut in_string, mut is_escaped) = (0, false, false);
+    let quoted = |(place, new): &Change| {
+        for byte in text.get(at..place.start).unwrap_or_default().bytes() {
+            in_string ^= byte == b'"' && !is_escaped;
+            is_escaped = byte == b'\\' && !is_escaped;
+        }
+        at = place.start;
+        (place.clone(), if in_string { new.clone() } else { format!("\"{new}\"") })
     };
-    let quoted =
-        |(place, new): &Change| (place.clone(), if is_bare(place) { format!("\"{new}\"") } else { new.clone() });
-    changed(text, &changes.iter().map(quoted).collect::<Vec<_>>())
+    changes.iter().map(quoted).collect()
 }
 
 /// Whether a text is an object or a list.
@@ -188,6 +196,8 @@ mod tests {
         assert_eq!(surrogates.show(&format!("([{surrogate}])")).unwrap(), "(Dee \"Dee\" O'Hara)");
         let number = surrogates.hide("{\"phone\": 4155550132, \"n\": 3}").unwrap();
         assert!(serde_json::from_str::<serde_json::Value>(&number).is_ok_and(|json| json["n"] == 3), "{number}");
+        let prose = surrogates.hide("{\"note\":\"Patient MRN: 4471920, seen today\"}").unwrap();
+        assert!(serde_json::from_str::<serde_json::Value>(&prose).is_ok(), "{prose}");
         let json = surrogates.show(&format!("{{\"who\": \"[{surrogate}]\"}}")).unwrap();
         assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["who"], "Dee \"Dee\" O'Hara");
     }

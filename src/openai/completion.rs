@@ -82,7 +82,11 @@ impl Completion {
             );
             return Bytes::from(edit::with_first(text, "output", &item));
         }
-        let document: Value = serde_json::from_str(text).unwrap_or_default();
+        let document = json::parse_mended(text, usize::MAX).unwrap_or_default();
+        if choices(&document).next().is_none() {
+            let choice = Choice { asked, index: 0, message: words, finish: FinishReason::Stop }.whole();
+            return Bytes::from(edit::with_member(text, "choices", &json!([choice])));
+        }
         let mut changed = text.to_owned();
         for (place, (_, choice)) in choices(&document).enumerate() {
             let said = choice.pointer("/message/content").or_else(|| choice.get("text")).unwrap_or(&Value::Null);
@@ -94,7 +98,10 @@ impl Completion {
             };
             changed = edit::at(&changed, &["choices", &place.to_string()], |choice| match asked.surface {
                 Surface::Completions => edit::with_member(choice, "text", &whole),
-                _ => edit::at(choice, &["message"], |message| edit::with_member(message, "content", &whole)),
+                _ if choice.contains("\"message\"") => {
+                    edit::at(choice, &["message"], |message| edit::with_member(message, "content", &whole))
+                }
+                _ => edit::with_member(choice, "message", &json!({"role": "assistant", "content": whole})),
             });
         }
         Bytes::from(changed)

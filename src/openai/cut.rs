@@ -2,6 +2,7 @@
 
 use super::chunk::Chunk;
 use super::completion::choices;
+use super::json;
 use super::moderation;
 use super::progress::Progress;
 use super::refusal::{Choice, FinishReason, Refusal, Seen, object, with};
@@ -164,13 +165,15 @@ impl Cut {
 
     /// What is left of a choice's text, and its end, which `ends` as the upstream said.
     #[must_use]
-    pub fn rest(&self, index: u64, rest: &str, ends: Option<&Chunk>) -> String {
+    pub fn rest(&self, (index, seen): (u64, Seen), rest: &str, ends: Option<&Chunk>) -> String {
         let document = ends.and_then(Chunk::document);
         let end = document.and_then(|document| choices(document).find(|(of, _)| *of == index));
         let finish = end.and_then(|(_, choice)| choice.get("finish_reason")).cloned();
         let said = |text: &str| match self.asked.surface {
             Surface::Completions => ("text", json!(text)),
-            _ => ("delta", if text.is_empty() { json!({}) } else { json!({"content": text}) }),
+            _ if text.is_empty() => ("delta", json!({})),
+            _ if seen == Seen::Nothing => ("delta", json!({"role": "assistant", "content": text})),
+            _ => ("delta", json!({"content": text})),
         };
         let tell = |text: &str, finish: Value| {
             let (key, said) = said(text);
@@ -180,10 +183,24 @@ impl Cut {
         tell(rest, Value::Null) + &tell("", finish.unwrap_or_else(|| json!("stop")))
     }
 
+    /// The same where nothing more of the answer will come: a response is ended with it.
+    pub fn last_help(&mut self) -> Vec<String> {
+        let Some(help) = self.asked.help.clone() else { return Vec::new() };
+        if !self.ends_at_once() {
+            return self.pending_help();
+        }
+        if !self.helped.insert(0) {
+            return Vec::new();
+        }
+        let refusal = Refusal { message: &help, structured: self.asked.structured, finish: FinishReason::Stop };
+        vec![self.progress.cut(&Value::Object(self.response.clone()), &refusal)]
+    }
+
     /// A whole answer as the rest of a stream of which no text was seen.
     #[must_use]
     pub fn told(&self, answer: &[u8], seen: Seen) -> String {
-        let document: Value = serde_json::from_slice(answer).unwrap_or_default();
+        let text = std::str::from_utf8(answer).unwrap_or_default();
+        let document = json::parse_mended(text, usize::MAX).unwrap_or_default();
         let usage = document.get("usage").filter(|_| self.asked.include_usage);
         let mut events = String::new();
         let mut tell = |choices: Value, usage: Option<&Value>| {

@@ -12,7 +12,8 @@ pub fn annotated(answer: &str, streamed: bool, moderation: &Value) -> String {
 }
 
 fn with_member(answer: &str, moderation: &Value) -> Option<String> {
-    let document: Map<String, Value> = serde_json::from_str(answer).ok()?;
+    let document = json::parse_mended(answer, usize::MAX).ok()?;
+    let document = document.as_object()?;
     let (start, end) = answer.split_at_checked(answer.rfind('}')?)?;
     let comma = if document.is_empty() { "" } else { "," };
     (!document.contains_key("moderation")).then(|| format!("{start}{comma}\"moderation\":{moderation}{end}"))

@@ -1,5 +1,6 @@
 //! A request of any surface: its bytes, and the texts that the LLM will read.
 
+use super::data::is_sealed;
 use super::edit;
 use super::json::{self, Fault};
 use super::text::{Texts, is_identifier, spelt_out};
@@ -236,7 +237,7 @@ impl Request {
             let is_place = |step: &&String| step.bytes().all(|byte| byte.is_ascii_digit());
             let key = path.iter().rev().find(|step| !is_place(step)).map_or("", String::as_str);
             let is_defined = path.first().is_some_and(|first| DEFINES.contains(&first.as_str()));
-            if is_defined || CHOOSES.contains(&key) {
+            if is_defined || CHOOSES.contains(&key) || is_data(key, said) {
                 return None;
             }
             // Names may hold letters, digits and `_`, and no brackets.
@@ -306,6 +307,25 @@ impl Asked {
 fn reads_elsewhere(tools: Option<&Value>) -> bool {
     let kinds = tools.and_then(Value::as_array).into_iter().flatten().filter_map(|tool| tool.get("type")?.as_str());
     kinds.into_iter().any(|kind| ["mcp", "search", "connector"].iter().any(|reads| kind.contains(reads)))
+}
+
+/// Whether a string is data, or says where data is: a file, an image, what the upstream has sealed for itself.
+pub(crate) fn is_data(key: &str, said: &str) -> bool {
+    const DATA: [&str; 12] = [
+        "url",
+        "image_url",
+        "file_url",
+        "file_data",
+        "file_id",
+        "input_audio",
+        "data",
+        "encrypted_content",
+        "signature",
+        "thought_signature",
+        "partial_image_b64",
+        "b64_json",
+    ];
+    DATA.contains(&key) || (said.len() > 256 && is_sealed(said))
 }
 
 /// What the LLM is to answer: all that the user said since it last spoke, or else the user's last words.

@@ -3,7 +3,7 @@
 use super::Mode;
 use crate::detect::phi::Kind;
 use crate::guard::sentence::Ends;
-use crate::guard::surrogates::{Change, Surrogates, escaped, mask};
+use crate::guard::surrogates::{Change, Surrogates, escaped, mask, quoted};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -28,6 +28,8 @@ pub(super) struct Line {
     /// Whether its choice went on in another text, and whether that came to nothing, since this one goes on after all.
     pub(super) is_behind: bool,
     is_mixed: bool,
+    /// Whether it stands beside the choices, where each event may say it anew.
+    pub(super) is_beside: bool,
 }
 
 impl Line {
@@ -41,7 +43,8 @@ impl Line {
         }
         self.ends.look(&self.text);
         // A text that its choice has left behind ends where it is.
-        let end = if self.is_behind && !self.is_mixed { self.text.len() } else { self.ends.last() };
+        let is_left = self.is_behind && (self.is_beside || !self.is_mixed);
+        let end = if is_left { self.text.len() } else { self.ends.last() };
         (end > self.judged).then(|| (self.ends.from(self.judged.saturating_sub(LOOKBACK)), end))
     }
 
@@ -85,13 +88,15 @@ impl Line {
             let read = self.text.get(from..self.cleared).unwrap_or_default();
             for (place, kind) in surrogates.masks(read) {
                 let place = moved(place, from);
-                if place.start >= start {
+                // What begins in what has left is masked from there on.
+                if place.end > start {
                     *masked.entry(kind).or_default() += 1;
-                    found.push((place, mask(kind)));
+                    found.push((place.start.max(start)..place.end, mask(kind)));
                 }
             }
         }
         found.sort_by_key(|(place, _)| place.start);
+        let found = if is_json { quoted(&self.text, &found) } else { found };
         self.changes.extend(found);
         self.changed = self.cleared;
         masked

@@ -2,15 +2,16 @@
 //! answer in its place.
 
 use super::settle::Subject;
-use super::{Held, Mode, Piece, Stream};
+use super::{BESIDE, Held, Mode, Piece, Stream};
 use crate::guard::Cleared;
 use crate::guard::completion::Text;
 use crate::guard::surrogates::{Change, changed, fitted, mask};
 use crate::openai::chunk::Chunk;
 use crate::openai::refusal::Seen;
-use crate::openai::request::Surface;
+use crate::openai::request::{Surface, is_data};
 use crate::policy::{Action, Notice};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Keys of a response under which nobody says anything.
@@ -28,6 +29,21 @@ const CHOOSES: [&str; 12] = [
     "previous_response_id",
     "service_tier",
 ];
+
+/// Whose text a path in a chunk leads to, and which of its texts; places in lists are left out, since some name themselves.
+fn placed(path: &[String], indices: &BTreeMap<String, u64>) -> (u64, String) {
+    match path {
+        [choices, place, rest @ ..] if choices == "choices" => {
+            (indices.get(place).copied().unwrap_or_default(), keys(rest.iter().map(String::as_str)))
+        }
+        path => (0, format!("{BESIDE}/beside/{}", keys(path.iter().map(String::as_str)))),
+    }
+}
+
+fn keys<'a>(steps: impl Iterator<Item = &'a str>) -> String {
+    let keys: Vec<&str> = steps.filter(|step| step.parse::<usize>().is_err()).collect();
+    keys.join("/")
+}
 
 impl Stream {
     /// Whether another answer is wanted in place of this one, of which no text has left.
@@ -58,18 +74,37 @@ impl Stream {
         let has_calls = self.queue.iter().any(|held| held.chunk.said.of_call);
         // What has left cannot be taken back; it is what the text begins with, unless it was found wanting by itself.
         let rest = left.as_deref().and_then(|left| left.strip_prefix(seen)).filter(|_| !has_calls);
-        let Some(rest) = rest else {
+        let Some(rest) = rest.map(str::to_owned) else {
             self.refuse(key.0, &notice);
             return self.release();
         };
-        let surrogates = &self.asked.surrogates;
-        let masks = if self.policy.phi.completion { surrogates.masks(rest) } else { Vec::new() };
-        let masks: Vec<Change> = masks.into_iter().map(|(place, kind)| (place, mask(kind))).collect();
-        let rest = changed(rest, &masks);
-        let rest = surrogates.show(&rest).unwrap_or(rest);
-        let ends = self.queue.iter().find(|held| !held.chunk.said.ends.is_empty());
+        // What else is held was judged by now, and leaves as it is.
         let mut pieces: Vec<Piece> = self.cut.pending_help().into_iter().map(Piece::own).collect();
-        pieces.push(Piece::own(self.cut.rest(key.0, &rest, ends.map(|held| &held.chunk))));
+        for Held { chunk, reaches, since, .. } in std::mem::take(&mut self.queue) {
+            let is_of_line = reaches.iter().any(|(line, _)| *line == key);
+            let is_end = !chunk.said.ends.is_empty() || chunk.is_done() || chunk.has_no_choices();
+            if is_of_line || is_end {
+                self.queue.push_back(Held { chunk, reaches, since, wholes: 0 });
+                continue;
+            }
+            let chunk = self.redacted(chunk, &reaches);
+            self.cut.left(&chunk);
+            let bytes = Cleared::new(chunk.bytes().clone());
+            pieces.push(Piece { bytes, held: Some(since.elapsed()), is_done: false });
+            let choice = self.choices.entry(key.0).or_default();
+            choice.seen = choice.seen.max(Seen::Role);
+        }
+        let seen = self.choices.get(&key.0).map(|choice| choice.seen).unwrap_or_default();
+        let surrogates = &self.asked.surrogates;
+        let masks = if self.policy.phi.completion { surrogates.masks(&rest) } else { Vec::new() };
+        let mut counts = BTreeMap::new();
+        masks.iter().for_each(|(_, kind)| *counts.entry(*kind).or_default() += 1);
+        let masks: Vec<Change> = masks.into_iter().map(|(place, kind)| (place, mask(kind))).collect();
+        let rest = changed(&rest, &masks);
+        let rest = surrogates.show(&rest).unwrap_or(rest);
+        self.verdict.redacted(&counts);
+        let ends = self.queue.iter().find(|held| !held.chunk.said.ends.is_empty());
+        pieces.push(Piece::own(self.cut.rest((key.0, seen), &rest, ends.map(|held| &held.chunk))));
         let is_beside = |chunk: &Chunk| chunk.is_done() || (chunk.usage().is_some() && chunk.has_no_choices());
         let others = std::mem::take(&mut self.queue).into_iter().filter(|held| is_beside(&held.chunk));
         pieces.extend(others.map(|Held { chunk, since, .. }| {
@@ -78,6 +113,11 @@ impl Stream {
             Piece { bytes, held: Some(since.elapsed()), is_done: chunk.is_done() }
         }));
         pieces
+    }
+
+    /// Help that was not given, where nothing more of the answer will come.
+    pub(crate) fn last_help(&mut self) -> Vec<Piece> {
+        self.cut.last_help().into_iter().map(Piece::own).collect()
     }
 
     /// Help that was not given yet, since nothing of the answer has left.
@@ -106,7 +146,7 @@ impl Stream {
         let mut pieces = Vec::new();
         for (key, part) in reaches {
             let Some(line) = self.lines.get_mut(key) else { continue };
-            let is_json = key.1.ends_with("arguments");
+            let is_json = key.1.contains("arguments") || line.text.trim_start().starts_with('{');
             self.verdict.redacted(&line.change(surrogates, masks, is_json));
             if let Some(new) = line.piece(part.clone()) {
                 let old = line.text.get(part.clone()).unwrap_or_default().to_owned();
@@ -117,16 +157,16 @@ impl Stream {
         let is_response = self.asked.surface == Surface::Responses;
         let bytes = chunk.with_strings(&mut |path, said| {
             let key = path.last().map_or("", String::as_str);
-            let of_fragment = |((index, place), old, _): &&((u64, String), String, String)| {
-                let is_there =
-                    place.rsplit('/').next() == Some(key) && path.get(1).and_then(|at| indices.get(at)) == Some(index);
-                old == said && (is_there || (is_response && key == "delta"))
+            let (index, place) = placed(path, &indices);
+            let of_fragment = |((of, at), old, _): &&((u64, String), String, String)| {
+                let at = keys(at.trim_start_matches('/').split('/'));
+                old == said && ((*of == index && at == place) || (is_response && key == "delta"))
             };
             if let Some((_, _, new)) = pieces.iter().find(of_fragment) {
                 return Some(new.clone());
             }
             // In a response, what came in fragments comes again whole, and other texts come whole only.
-            if !is_response || CHOOSES.contains(&key) {
+            if !is_response || CHOOSES.contains(&key) || is_data(key, said) {
                 return None;
             }
             let found = if masks { surrogates.masks(said) } else { Vec::new() };

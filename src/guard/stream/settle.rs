@@ -93,6 +93,7 @@ impl Stream {
                 None
             }
             Some(_) if asks_again => {
+                self.excises = None;
                 self.asks_again = true;
                 self.queue.clear();
                 self.is_closed = true;
@@ -126,7 +127,9 @@ impl Stream {
                     }
                     let before = line.judged;
                     line.clear(end, false);
-                    line.cleared = if is_near { before } else { end };
+                    // A text that has been left behind is not read on.
+                    let is_last = line.is_behind && end == line.text.len();
+                    line.cleared = if is_near && !is_last { before } else { end };
                 }
             }
         }

@@ -331,7 +331,9 @@ fn what_comes_with_every_chunk_is_judged_once() {
     let chunk = json!({"id": "c", "citations": ["https://x/y"], "provider": "P", "choices": [{"index": 0, "delta": {"content": "a "}}]});
     let events = vec![sse::event(&chunk.to_string()); 50];
     let mut stream = stream(Mode::Window, &asked);
-    assert_eq!(relayed(&mut stream, Surface::Chat, &events).concat(), events.concat());
+    let left = relayed(&mut stream, Surface::Chat, &events);
+    assert_eq!(left.concat(), events.concat());
+    assert!(left[0].is_empty() && left[1].is_empty(), "the text is held, and not for what stands beside it");
     assert_eq!(stream.windows(), 3, "the provider, the citation, the text");
 }
 
@@ -388,6 +390,17 @@ fn a_response_is_masked_where_its_text_comes_again() {
 }
 
 #[test]
+fn what_comes_with_every_chunk_holds_nothing_up() {
+    let says = |text: &str| {
+        let choice = json!({"index": 0, "delta": {"content": text, "reasoning": text, "reasoning_content": text}});
+        sse::event(&json!({"id": "c", "provider": "P", "choices": [choice]}).to_string())
+    };
+    let events = ["All is ", "well. ", "Then ", "more."].map(says);
+    let left = relayed(&mut stream(Mode::Window, &asked(&json!({}))), Surface::Chat, &events);
+    assert_eq!(left[2], [events[0].as_str(), &events[1]].concat());
+}
+
+#[test]
 fn what_changes_beside_the_choices_is_joined() {
     let event = |piece: &str| sse::event(&json!({"id": "c", "note": piece, "choices": []}).to_string());
     let left = relayed(
@@ -395,7 +408,7 @@ fn what_changes_beside_the_choices_is_joined() {
         Surface::Chat,
         &[event("do VIO"), event("LATE it"), done()],
     );
-    assert!(!left.concat().contains("VIO"), "{left:?}");
+    assert!(!left.concat().contains("LATE") && left.concat().contains("withheld"), "{left:?}");
 }
 
 #[test]

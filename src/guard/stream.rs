@@ -249,7 +249,8 @@ impl Stream {
             // Probabilities that run ahead of their text were not judged with it.
             let is_silent =
                 |index: &u64| !reaches.iter().any(|((of, place), _)| of == index && !place.starts_with(BESIDE));
-            let chunk = if chunk.said.choices.iter().any(is_silent) { chunk.without_logprobs() } else { chunk };
+            let is_ahead = self.asked.surface != Surface::Responses && chunk.said.choices.iter().any(is_silent);
+            let chunk = if is_ahead { chunk.without_logprobs() } else { chunk };
             for (key, part) in &reaches {
                 if let Some(line) = self.lines.get_mut(key) {
                     line.left = line.left.max(part.end);

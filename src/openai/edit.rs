@@ -49,12 +49,13 @@ pub fn at(text: &str, path: &[&str], change: impl FnOnce(&str) -> String) -> Str
     changed(text, vec![(place_of(text, value), change(value.get()))])
 }
 
-/// The text with every member called `key` that is not null set to null.
+/// The text with every member called `key` that holds something set to null.
 #[must_use]
 pub fn with_null(text: &str, key: &str) -> String {
     fn find<'a>(value: &'a RawValue, key: &str, found: &mut Vec<&'a RawValue>) {
         let members = members(value.get());
-        found.extend(members.iter().filter(|(name, _)| *name == key).map(|(_, value)| *value));
+        let holds = |value: &&RawValue| !matches!(value.get(), "null" | "[]" | "{}");
+        found.extend(members.iter().filter(|(name, _)| *name == key).map(|(_, value)| *value).filter(holds));
         let items: Vec<&RawValue> = serde_json::from_str(value.get()).unwrap_or_default();
         for value in members.into_iter().filter(|(name, _)| name != key).map(|(_, value)| value).chain(items) {
             if value.get().starts_with(['{', '[']) {
@@ -162,8 +163,8 @@ mod tests {
 
     #[test]
     fn members_are_nulled_wherever_they_stand() {
-        let text = r#"{"a": [{"x": {"x": 1}, "b": 2}, {"x" :null}], "x":"y"}"#;
-        assert_eq!(with_null(text, "x"), r#"{"a": [{"x": null, "b": 2}, {"x" :null}], "x":null}"#);
+        let text = r#"{"a": [{"x": {"x": 1}, "b": 2}, {"x" :[]}], "x":"y"}"#;
+        assert_eq!(with_null(text, "x"), r#"{"a": [{"x": null, "b": 2}, {"x" :[]}], "x":null}"#);
     }
 
     #[test]

@@ -362,6 +362,19 @@ fn tokens_do_not_run_ahead_of_their_text() {
 }
 
 #[test]
+fn events_of_a_response_keep_their_lists_of_probabilities() {
+    let token = json!([{"token": "Fine.", "logprob": -0.1}]);
+    let events = [
+        json!({"type": "response.created", "response": {"output": []}, "logprobs": []}),
+        json!({"type": "response.output_text.delta", "output_index": 0, "delta": "Fine.", "logprobs": token}),
+        json!({"type": "response.output_text.done", "output_index": 0, "text": "Fine.", "logprobs": token}),
+    ]
+    .map(|event| sse::event(&event.to_string()));
+    let left = relayed(&mut stream(Mode::Window, &Asked::nothing(Surface::Responses)), Surface::Responses, &events);
+    assert_eq!(left.concat(), events.concat());
+}
+
+#[test]
 fn the_same_answer_to_another_question_is_judged_again() {
     let body = json!({"model": "m", "stream": true, "prompt": ["hello", "VIOLATE"]});
     let asked = Request::parse(Surface::Completions, Bytes::from(body.to_string()), 64).unwrap().asked().clone();

@@ -7,6 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use nonnocere::openai::chunk::Chunk;
 use nonnocere::openai::completion::Completion;
 use nonnocere::openai::cut::Cut;
+use nonnocere::openai::json::parse;
 use nonnocere::openai::moderation::annotated;
 use nonnocere::openai::refusal::{FinishReason, Seen};
 use nonnocere::openai::request::{Asked, Surface};
@@ -29,11 +30,12 @@ fuzz_target!(|answer: &[u8]| {
 });
 
 fn whole(surface: Surface, answer: &[u8]) {
-    let parse = |bytes: Bytes| Completion::parse(surface, bytes, 64);
-    let Ok(completion) = parse(Bytes::copy_from_slice(answer)) else { return };
+    let read = |bytes: Bytes| Completion::parse(surface, bytes, 64);
+    let Ok(completion) = read(Bytes::copy_from_slice(answer)) else { return };
     let all: BTreeMap<u64, &str> = completion.choices.keys().map(|index| (*index, NO)).collect();
     if !all.is_empty() {
-        let left = parse(completion.without(&Asked::nothing(surface), &all, FINISH)).expect("our own answers are read");
+        let left = completion.without(&Asked::nothing(surface), &all, FINISH);
+        let left = read(left.into_bytes()).expect("our own answers are read");
         assert!(left.choices.values().flatten().all(|text| text == NO));
     }
 }
@@ -61,7 +63,7 @@ fn streamed(surface: Surface, answer: &[u8]) {
         cut.note(&chunk);
         cut.left(&chunk);
         for event in events(cut.choice(0, NO, Seen::Text).as_bytes()).expect("our own events are read") {
-            serde_json::from_str::<serde_json::Value>(&event).expect("our own events are JSON");
+            parse(event.as_bytes(), 64).expect("our own events are JSON");
         }
     }
 }

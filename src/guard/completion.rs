@@ -1,6 +1,6 @@
 //! The judgement of a whole answer: every text of every choice, as the answer to what was asked.
 
-use super::surrogates::{Change, Surrogates, fitted, mask};
+use super::surrogates::{Surrogates, fitted};
 use super::{Cleared, Decision, Guard, Verdict};
 use super::{conversation, coverage, pass_unjudged, refuses, rewrite, scan, unjudgeable};
 use crate::classify::Input;
@@ -145,9 +145,11 @@ fn masked(completion: Completion, surrogates: &Surrogates, verdict: &mut Verdict
     let said: BTreeSet<String> = completion.choices.values().flatten().cloned().collect();
     let mut counts = BTreeMap::new();
     let completion = completion.with_texts(|_, text| {
-        let masks = if said.contains(text) { surrogates.masks(text) } else { Vec::new() };
-        masks.iter().for_each(|(_, kind)| *counts.entry(*kind).or_default() += 1);
-        let changes: Vec<Change> = masks.into_iter().map(|(place, kind)| (place, mask(kind))).collect();
+        if !said.contains(text) {
+            return None;
+        }
+        let (changes, found) = surrogates.masked(text);
+        found.into_iter().for_each(|(kind, count)| *counts.entry(kind).or_default() += count);
         (!changes.is_empty()).then(|| fitted(text, &changes))
     });
     verdict.redacted(&counts);

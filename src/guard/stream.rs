@@ -201,7 +201,8 @@ impl Stream {
         let (mut subjects, mut inputs) = (Vec::new(), Vec::new());
         for (key, line) in &mut self.lines {
             let choice = self.choices.entry(key.0).or_default();
-            if choice.is_refused || self.excises.is_some() {
+            let is_excised = self.excises.as_ref().is_some_and(|(line, _)| line == key);
+            if choice.is_refused || is_excised {
                 continue;
             }
             let is_whole = choice.has_ended || self.is_over;
@@ -246,9 +247,10 @@ impl Stream {
             }
             let Some(Held { chunk, reaches, since, .. }) = self.queue.pop_front() else { break };
             let chunk = self.redacted(chunk, &reaches);
+            let is_said = |(of, place): &(u64, String), index| *of == index && !place.starts_with(BESIDE);
+            let has_text = |index: u64| reaches.iter().any(|(line, _)| is_said(line, index));
             // Probabilities that run ahead of their text were not judged with it.
-            let is_silent =
-                |index: &u64| !reaches.iter().any(|((of, place), _)| of == index && !place.starts_with(BESIDE));
+            let is_silent = |index: &u64| !has_text(*index);
             let is_ahead = self.asked.surface != Surface::Responses && chunk.said.choices.iter().any(is_silent);
             let chunk = if is_ahead { chunk.without_logprobs() } else { chunk };
             for (key, part) in &reaches {
@@ -256,8 +258,6 @@ impl Stream {
                     line.left = line.left.max(part.end);
                 }
             }
-            let is_said = |(of, place): &(u64, String), index| *of == index && !place.starts_with(BESIDE);
-            let has_text = |index: u64| reaches.iter().any(|(line, _)| is_said(line, index));
             // Nothing is said behind an end that has left.
             let is_gone = |index| {
                 self.choices.get(&index).is_some_and(|one| one.is_refused || (one.end_has_left && has_text(index)))
@@ -347,15 +347,21 @@ impl Stream {
         if !said.ends.iter().all(is_final) || (held.chunk.is_done() && !self.choices.keys().all(is_final)) {
             return false;
         }
-        let is_cleared = |(line, part): &((u64, String), Range<usize>)| {
-            refused(&line.0) || self.lines.get(line).is_some_and(|line| line.cleared >= part.end)
-        };
         match self.mode {
             Mode::Async => true,
             Mode::Buffer if !self.is_over || !self.choices.keys().all(is_final) => false,
             _ if said.of_call && !said.choices.iter().all(is_final) => false,
-            _ => self.wholes_judged >= held.wholes && held.reaches.iter().all(is_cleared),
+            _ => self.is_cleared(held),
         }
+    }
+
+    /// Whether all that an event says was judged and may leave, or is refused anyhow.
+    fn is_cleared(&self, held: &Held) -> bool {
+        let is_cleared = |(line, part): &((u64, String), Range<usize>)| {
+            let is_refused = self.choices.get(&line.0).is_some_and(|choice| choice.is_refused);
+            is_refused || self.lines.get(line).is_some_and(|line| line.cleared >= part.end)
+        };
+        self.wholes_judged >= held.wholes && held.reaches.iter().all(is_cleared)
     }
 
     /// Whether all texts of a choice were judged whole.

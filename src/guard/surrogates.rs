@@ -52,6 +52,16 @@ impl Surrogates {
         (!changes.is_empty()).then(|| fitted(text, &changes))
     }
 
+    /// The masks of the identifiers in a text, and how many there are of each kind; a surrogate is none.
+    pub(super) fn masked(&self, text: &str) -> (Vec<Change>, BTreeMap<Kind, u64>) {
+        let (mut changes, mut counts) = (Vec::new(), BTreeMap::new());
+        for (place, kind) in self.masks(text) {
+            *counts.entry(kind).or_default() += 1;
+            changes.push((place, mask(kind)));
+        }
+        (changes, counts)
+    }
+
     /// The identifiers in a text; a surrogate is none.
     pub(super) fn masks(&self, text: &str) -> Vec<(Range<usize>, Kind)> {
         let shown = self.shown(text);

@@ -43,3 +43,22 @@ pub(super) fn is_sealed(text: &str) -> bool {
         && !text.contains(char::is_whitespace)
         && base64(text).is_some_and(|bytes| text_of(bytes).is_none())
 }
+
+/// Whether a string is data, or says where data is: a file, an image, what the upstream has sealed for itself.
+pub(crate) fn is_data(key: &str, said: &str) -> bool {
+    const DATA: [&str; 12] = [
+        "url",
+        "image_url",
+        "file_url",
+        "file_data",
+        "file_id",
+        "input_audio",
+        "data",
+        "encrypted_content",
+        "signature",
+        "thought_signature",
+        "partial_image_b64",
+        "b64_json",
+    ];
+    DATA.contains(&key) || (said.len() > 256 && is_sealed(said))
+}

@@ -7,7 +7,7 @@ pub mod chunk;
 pub mod completion;
 mod completions;
 pub mod cut;
-mod data;
+pub(crate) mod data;
 pub mod edit;
 mod embeddings;
 pub mod error;

@@ -1,6 +1,6 @@
 //! A request of any surface: its bytes, and the texts that the LLM will read.
 
-use super::data::is_sealed;
+use super::data::is_data;
 use super::edit;
 use super::json::{self, Fault};
 use super::text::{Texts, is_identifier, spelt_out};
@@ -307,25 +307,6 @@ impl Asked {
 fn reads_elsewhere(tools: Option<&Value>) -> bool {
     let kinds = tools.and_then(Value::as_array).into_iter().flatten().filter_map(|tool| tool.get("type")?.as_str());
     kinds.into_iter().any(|kind| ["mcp", "search", "connector"].iter().any(|reads| kind.contains(reads)))
-}
-
-/// Whether a string is data, or says where data is: a file, an image, what the upstream has sealed for itself.
-pub(crate) fn is_data(key: &str, said: &str) -> bool {
-    const DATA: [&str; 12] = [
-        "url",
-        "image_url",
-        "file_url",
-        "file_data",
-        "file_id",
-        "input_audio",
-        "data",
-        "encrypted_content",
-        "signature",
-        "thought_signature",
-        "partial_image_b64",
-        "b64_json",
-    ];
-    DATA.contains(&key) || (said.len() > 256 && is_sealed(said))
 }
 
 /// What the LLM is to answer: all that the user said since it last spoke, or else the user's last words.

@@ -5,10 +5,11 @@ use super::settle::Subject;
 use super::{BESIDE, Held, Mode, Piece, Stream};
 use crate::guard::Cleared;
 use crate::guard::completion::Text;
-use crate::guard::surrogates::{Change, changed, fitted, mask};
+use crate::guard::surrogates::{changed, fitted};
 use crate::openai::chunk::Chunk;
+use crate::openai::data::is_data;
 use crate::openai::refusal::Seen;
-use crate::openai::request::{Surface, is_data};
+use crate::openai::request::Surface;
 use crate::policy::{Action, Notice};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -78,13 +79,18 @@ impl Stream {
             self.refuse(key.0, &notice);
             return self.release();
         };
-        // What else is held was judged by now, and leaves as it is.
+        // What else is held leaves as far as it was judged.
         let mut pieces: Vec<Piece> = self.cut.pending_help().into_iter().map(Piece::own).collect();
-        for Held { chunk, reaches, since, .. } in std::mem::take(&mut self.queue) {
+        for held in std::mem::take(&mut self.queue) {
+            let is_cleared = self.is_cleared(&held);
+            let Held { chunk, reaches, since, .. } = held;
             let is_of_line = reaches.iter().any(|(line, _)| *line == key);
             let is_end = !chunk.said.ends.is_empty() || chunk.is_done() || chunk.has_no_choices();
             if is_of_line || is_end {
                 self.queue.push_back(Held { chunk, reaches, since, wholes: 0 });
+                continue;
+            }
+            if !is_cleared {
                 continue;
             }
             let chunk = self.redacted(chunk, &reaches);
@@ -96,10 +102,8 @@ impl Stream {
         }
         let seen = self.choices.get(&key.0).map(|choice| choice.seen).unwrap_or_default();
         let surrogates = &self.asked.surrogates;
-        let masks = if self.policy.phi.completion { surrogates.masks(&rest) } else { Vec::new() };
-        let mut counts = BTreeMap::new();
-        masks.iter().for_each(|(_, kind)| *counts.entry(*kind).or_default() += 1);
-        let masks: Vec<Change> = masks.into_iter().map(|(place, kind)| (place, mask(kind))).collect();
+        let (masks, counts) =
+            if self.policy.phi.completion { surrogates.masked(&rest) } else { (Vec::new(), BTreeMap::new()) };
         let rest = changed(&rest, &masks);
         let rest = surrogates.show(&rest).unwrap_or(rest);
         self.verdict.redacted(&counts);
@@ -169,8 +173,7 @@ impl Stream {
             if !is_response || CHOOSES.contains(&key) || is_data(key, said) {
                 return None;
             }
-            let found = if masks { surrogates.masks(said) } else { Vec::new() };
-            let changes: Vec<Change> = found.into_iter().map(|(place, kind)| (place, mask(kind))).collect();
+            let changes = if masks { surrogates.masked(said).0 } else { Vec::new() };
             let masked = (!changes.is_empty()).then(|| fitted(said, &changes));
             surrogates.show(masked.as_deref().unwrap_or(said)).or(masked)
         });
@@ -191,5 +194,103 @@ impl Stream {
     pub(super) fn can_ask_again(&self, choice: u64) -> bool {
         let seen = self.choices.get(&choice).map(|choice| choice.seen).unwrap_or_default();
         self.asked.choices == 1 && seen < Seen::Text && self.asked.surface != Surface::Responses
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::phi::Kind;
+    use crate::guard::stream::tests::{asked, done, event, policy, read, relayed, says, stream, telling};
+    use crate::guard::surrogates::Surrogates;
+    use crate::openai::refusal::FinishReason;
+    use crate::openai::request::Asked;
+    use crate::openai::sse;
+    use serde_json::json;
+    use std::sync::Arc;
+
+    #[test]
+    fn what_stands_beside_an_excised_text_is_judged_too() {
+        let policy = policy(
+            "action = \"block\"\n[rules.message]\nen = \"The answer",
+            "action = \"excise\"\n[rules.message]\nen = \"The answer",
+        );
+        for thought in ["It VIOLATES", "It is well."] {
+            let mut stream = Stream::new(policy.clone(), asked(&json!({})), Mode::Window, FinishReason::ContentFilter);
+            let events = [
+                says(0, "Take one tablet a day with a meal, please. Now VIOLATE it. "),
+                event(0, &json!({"reasoning_content": thought}), None),
+                event(0, &json!({}), Some("stop")),
+                done(),
+            ];
+            let mut left = relayed(&mut stream, Surface::Chat, &events).concat();
+            left.extend(
+                stream
+                    .rest(Some("Take one tablet a day with a meal, please. [gone] ".to_owned()))
+                    .iter()
+                    .map(|piece| String::from_utf8_lossy(piece.bytes.get()).into_owned()),
+            );
+            assert!(!left.contains("VIOLATE"), "{left}");
+            assert_eq!(left.contains(thought), thought == "It is well.", "{left}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(10_000))]
+
+        #[test]
+        fn surrogates_come_back_however_the_answer_is_cut_into_pieces(
+            words in proptest::collection::vec("[a-z]{1,6}[.,]? |1|2|3", 1..8),
+            sizes in proptest::collection::vec(1_usize..9, 1..12),
+            mode in proptest::sample::select(vec![Mode::Window, Mode::Buffer, Mode::Async]),
+        ) {
+            let mut surrogates = Surrogates::default();
+            let originals = ["Maria Sanchez", "415-555-0132", "MRN 4471920"];
+            let hidden = originals.map(|original| format!("[{}]", surrogates.surrogate(Kind::Name, original)));
+            let told = |names: [&str; 3]| -> String {
+                let word = |word: &String| word.parse::<usize>().map_or(word.clone(), |place| format!("{} ", names[place - 1]));
+                words.iter().map(word).collect()
+            };
+            let text = told([&hidden[0], &hidden[1], &hidden[2]]);
+            let mut asked = asked(&json!({}));
+            asked.surrogates = Arc::new(surrogates);
+            let mut stream = stream(mode, &asked);
+            let (mut events, mut rest, mut sizes) = (Vec::new(), text.as_str(), sizes.iter().cycle());
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at((*sizes.next().unwrap()).min(rest.len()));
+                events.push(says(0, piece));
+                rest = after;
+            }
+            events.push(done());
+            let left = relayed(&mut stream, Surface::Chat, &events).concat();
+            proptest::prop_assert_eq!(read(&left, 0).0, told(originals));
+        }
+    }
+
+    #[test]
+    fn identifiers_in_an_answer_are_masked_where_the_policy_says_so() {
+        let policy = policy("completion = \"pass\"", "completion = \"redact\"");
+        let mut stream = Stream::new(policy, asked(&json!({})), Mode::Window, FinishReason::ContentFilter);
+        let events = telling("Take 5 mg. Patient: Maria Sanchez, MRN 4471920, was seen. Her BP is 120/80.", 3);
+        let left = relayed(&mut stream, Surface::Chat, &events).concat();
+        assert_eq!(read(&left, 0).0, "Take 5 mg. Patient: [NAME], MRN [MRN], was seen. Her BP is 120/80.");
+        assert_eq!(stream.verdict().action.id(), "rewrite");
+        assert_eq!(stream.verdict().redacted.values().sum::<u64>(), 2);
+    }
+
+    #[test]
+    fn a_response_is_masked_where_its_text_comes_again() {
+        let policy = policy("completion = \"pass\"", "completion = \"redact\"");
+        let mut stream =
+            Stream::new(policy, Asked::nothing(Surface::Responses), Mode::Window, FinishReason::ContentFilter);
+        let text = "Patient: Maria Sanchez is well.";
+        let events = [
+            json!({"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": text}),
+            json!({"type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": text}),
+            json!({"type": "response.completed", "response": {"output": [{"type": "message", "content": [{"type": "output_text", "text": text}]}]}}),
+        ];
+        let left =
+            relayed(&mut stream, Surface::Responses, &events.map(|event| sse::event(&event.to_string()))).concat();
+        assert!(!left.contains("Sanchez") && left.matches("Patient: [NAME] is well.").count() == 3, "{left}");
     }
 }

@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::Proxy;
+use common::{Proxy, listen};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -112,23 +112,10 @@ fn body(prompt: &str) -> String {
 
 /// A server that answers every request at once with a short completion.
 fn upstream() -> std::io::Result<SocketAddr> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-            while let Ok((stream, _)) = listener.accept().await {
-                drop(stream.set_nodelay(true));
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service_fn(serve)),
-                );
-            }
-        });
-    });
-    Ok(address)
+    listen(|stream| async {
+        let connection = hyper::server::conn::http1::Builder::new();
+        drop(connection.serve_connection(TokioIo::new(stream), service_fn(serve)).await);
+    })
 }
 
 async fn serve(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {

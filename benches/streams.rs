@@ -5,7 +5,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::Proxy;
+use common::{Proxy, listen};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming};
@@ -193,26 +193,17 @@ fn since_epoch() -> Duration {
 
 /// A server that streams what the request's metadata says, and counts its open connections.
 fn upstream() -> std::io::Result<(SocketAddr, Arc<AtomicI64>)> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    listener.set_nonblocking(true)?;
-    let (address, open) = (listener.local_addr()?, Arc::new(AtomicI64::new(0)));
+    let open = Arc::new(AtomicI64::new(0));
     let counter = Arc::clone(&open);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-            while let Ok((stream, _)) = listener.accept().await {
-                drop(stream.set_nodelay(true));
-                let counter = Arc::clone(&counter);
-                tokio::spawn(async move {
-                    counter.fetch_add(1, Ordering::SeqCst);
-                    let connection = hyper::server::conn::http1::Builder::new();
-                    drop(connection.serve_connection(TokioIo::new(stream), service_fn(serve)).await);
-                    counter.fetch_sub(1, Ordering::SeqCst);
-                });
-            }
-        });
-    });
+    let address = listen(move |stream| {
+        let counter = Arc::clone(&counter);
+        async move {
+            counter.fetch_add(1, Ordering::SeqCst);
+            let connection = hyper::server::conn::http1::Builder::new();
+            drop(connection.serve_connection(TokioIo::new(stream), service_fn(serve)).await);
+            counter.fetch_sub(1, Ordering::SeqCst);
+        }
+    })?;
     Ok((address, open))
 }
 

@@ -2,9 +2,32 @@
 
 #![allow(dead_code, reason = "each bench uses its own part")]
 
+use std::future::Future;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use tokio::net::TcpStream;
+
+/// A server on a thread of its own, which treats each connection as `serve` does.
+pub fn listen<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> std::io::Result<SocketAddr>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+            while let Ok((stream, _)) = listener.accept().await {
+                drop(stream.set_nodelay(true));
+                tokio::spawn(serve(stream));
+            }
+        });
+    });
+    Ok(address)
+}
 
 /// A proxy that runs as long as this lives.
 pub struct Proxy {

@@ -107,6 +107,13 @@ fn events<'a>(events: impl IntoIterator<Item = &'a Value>) -> String {
     })
 }
 
+/// An event of a kind.
+fn event(kind: &str, fields: &Value) -> Value {
+    let mut event = fields.clone();
+    event.as_object_mut().unwrap().insert("type".to_owned(), json!(kind));
+    event
+}
+
 #[tokio::test]
 async fn the_same_text_gets_the_same_verdict_on_every_surface() {
     let mut rig = Rig::new().await;
@@ -212,11 +219,7 @@ async fn answers_of_responses(rig: &mut Rig) {
     }
     for (kind, fields) in RESPONSES_EVENTS {
         let row = format!("answer | `{RESPONSES}` | {kind} | ");
-        let event = |text: &str| {
-            let mut event = fields(text);
-            event.as_object_mut().unwrap().insert("type".to_owned(), json!(kind));
-            event
-        };
+        let event = |text: &str| event(kind, &fields(text));
         let body = |text: &str| {
             let (one, two) = text.split_at(text.len() / 2);
             if kind.ends_with("delta") { events(&[event(one), event(two)]) } else { events(&[event(text)]) }
@@ -304,11 +307,7 @@ async fn identifiers_are_masked_in_every_place_of_an_answer() {
         check(field, RESPONSES, &asks(true), &done).await;
     }
     for (kind, fields) in RESPONSES_EVENTS {
-        let event = |text: &str| {
-            let mut event = fields(text);
-            event.as_object_mut().unwrap().insert("type".to_owned(), json!(kind));
-            event
-        };
+        let event = |text: &str| event(kind, &fields(text));
         check(kind, RESPONSES, &asks(true), &events(&[event(NOTE)])).await;
     }
 }

@@ -132,6 +132,14 @@ impl Relay {
                 let (guard, asked) = (&proxy.guard, Instant::now());
                 verdicts = Some(Box::pin(async move { (guard.judge_due(due).await, asked.elapsed()) }));
             }
+            // A text that is whole, and that nothing else is judged with.
+            if verdicts.is_none()
+                && let Some((text, notice)) = self.reading.stream.excised()
+            {
+                let cuts = alive(out, proxy.streaming.keep_alive, proxy.guard.excised(text, notice)).await?;
+                self.reading.stream.excise(cuts);
+                continue;
+            }
             for piece in self.reading.stream.release() {
                 self.write(out, piece).await?;
                 written = Instant::now();
@@ -181,13 +189,6 @@ impl Relay {
 
     /// Ends a stream that was cut, where its upstream has not.
     async fn finish(&mut self, out: &Writer) -> Result<(), End> {
-        if let Some((text, notice)) = self.reading.stream.excised() {
-            let keep_alive = self.exchange.proxy.streaming.keep_alive;
-            let left = alive(out, keep_alive, self.exchange.proxy.guard.excised(text, notice)).await?;
-            for piece in self.reading.stream.rest(left) {
-                self.write(out, piece).await?;
-            }
-        }
         if self.reading.stream.asks_again() {
             let found = self.reading.stream.verdict().clone();
             // It was given, or is pending.

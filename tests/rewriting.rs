@@ -428,6 +428,46 @@ async fn an_excised_stream_loses_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_response_is_asked_for_once_more_after_its_message_has_begun() {
+    let item = |text: &str| json!({"type": "message", "id": "i", "role": "assistant", "content": [{"type": "output_text", "text": text, "annotations": []}]});
+    let upstream = ScriptedUpstream::start(move |asked| {
+        if String::from_utf8_lossy(&asked.body).contains("ethical alternative") {
+            let whole = json!({"id": "r2", "status": "completed", "output": [item("Rather do this.")], "usage": {"total_tokens": 3}});
+            return answer(200, "application/json", &whole.to_string());
+        }
+        let bad = item("Now VIOLATE it. And on.");
+        let events = [
+            json!({"type": "response.created", "sequence_number": 0, "response": {"id": "r1", "output": []}}),
+            json!({"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": item("")}),
+            json!({"type": "response.content_part.added", "sequence_number": 2, "output_index": 0, "content_index": 0, "part": {"type": "output_text", "text": ""}}),
+            json!({"type": "response.output_text.delta", "sequence_number": 3, "output_index": 0, "content_index": 0, "delta": "Now VIOLATE it. And on."}),
+            json!({"type": "response.output_item.done", "sequence_number": 4, "output_index": 0, "item": bad}),
+            json!({"type": "response.completed", "sequence_number": 5, "response": {"id": "r1", "output": [bad]}}),
+        ];
+        let streamed: String = events.iter().map(|event| sse::event(&event.to_string())).collect();
+        answer(200, "text/event-stream", &streamed)
+    })
+    .await;
+    let proxy = with_action(&upstream, "violating-completion", "regenerate").await;
+    for (asked, help) in [("hello", false), ("CRISIS", true)] {
+        let got = proxy.post("/v1/responses", json!({"model": "m", "input": asked, "stream": true}).to_string()).await;
+        let events: Vec<Value> =
+            sse::events(&got.body).unwrap().iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+        let said = String::from_utf8_lossy(&got.body);
+        assert!(!said.contains("VIOLATE") && said.contains(HELP) == help, "{said}");
+        let numbers: Vec<u64> = events.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, (0..events.len() as u64).collect::<Vec<_>>());
+        let last = events.last().unwrap();
+        assert_eq!((&last["type"], &last["response"]["id"]), (&json!("response.completed"), &json!("r2")));
+        let output = last["response"]["output"].as_array().unwrap();
+        assert_eq!(
+            (output.len(), &output[usize::from(help)]["content"][0]["text"]),
+            (1 + usize::from(help), &json!("Rather do this."))
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_steered_prompt_goes_behind_the_system_message_that_is_there() {
     let upstream = ScriptedUpstream::saying("Fine.").await;
     let proxy = with_action(&upstream, "violating-prompt", "steer").await;

@@ -1,6 +1,6 @@
 //! The judgement of a whole answer: every text of every choice, as the answer to what was asked.
 
-use super::surrogates::{Surrogates, fitted};
+use super::surrogates::{Change, Surrogates, changed, fitted};
 use super::{Cleared, Decision, Guard, Verdict};
 use super::{conversation, coverage, pass_unjudged, refuses, rewrite, scan, unjudgeable};
 use crate::classify::Input;
@@ -61,7 +61,10 @@ impl Guard {
             let action = text.decide(&judged);
             match &action {
                 Action::Rewrite(Rewrite::Excise, notice) => match self.excised(text, notice).await {
-                    Some(left) => drop(excised.insert((text.index, text.text.to_owned()), (left, notice.clone()))),
+                    Some(cuts) => {
+                        let left = changed(text.text, &cuts);
+                        excised.insert((text.index, text.text.to_owned()), (left, notice.clone()));
+                    }
                     None => drop(refused.entry(text.index).or_insert_with(|| notice.clone())),
                 },
                 Action::Block(notice) | Action::Escalate(notice) | Action::Rewrite(_, notice) => {
@@ -90,8 +93,8 @@ impl Guard {
         Ok(finished(policy, asked, completion, verdict))
     }
 
-    /// A text without its violating sentences, when what is left is sound.
-    pub(crate) async fn excised(&self, text: Text<'_>, notice: &Notice) -> Option<String> {
+    /// What takes the violating sentences out of a text, when what is left is sound.
+    pub(crate) async fn excised(&self, text: Text<'_>, notice: &Notice) -> Option<Vec<Change>> {
         // Arguments of a call are no sentences.
         if serde_json::from_str::<serde_json::Value>(text.text).is_ok() {
             return None;
@@ -102,11 +105,11 @@ impl Guard {
         }
         let judged = self.pool.judge(sentences.iter().map(|one| text.input(one)).collect()).await.ok()?;
         let bad: Vec<bool> = judged.iter().map(|judged| text.decide(judged).stops()).collect();
-        let left = rewrite::without(&sentences, &bad, &notice.message)?;
+        let cuts = rewrite::without(&sentences, &bad, &notice.message)?;
         // The notice is ours: what is judged is what is left of the LLM's words.
         let words: String = sentences.iter().zip(&bad).filter(|(_, bad)| !**bad).map(|(one, _)| *one).collect();
         let judged = self.pool.judge(vec![text.input(&words)]).await.ok()?;
-        (!judged.iter().any(|judged| text.decide(judged).stops())).then_some(left)
+        (!judged.iter().any(|judged| text.decide(judged).stops())).then_some(cuts)
     }
 
     /// The completion without what cannot be judged, which is all of it.

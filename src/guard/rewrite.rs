@@ -2,6 +2,7 @@
 //! place. Nothing is ever paraphrased, so that no dose, number or diagnosis can change.
 
 use super::sentence::Ends;
+use super::surrogates::Change;
 use crate::policy::taxonomy::Principle;
 
 /// A completion must keep so many words, and so large a part of its words, to be sound without the rest.
@@ -34,33 +35,37 @@ pub fn sentences(text: &str) -> Vec<&str> {
     sentences
 }
 
-/// The text without the sentences that are `bad`, with a notice in their place; `None` when too little is left, or nothing
-/// was found to remove.
-pub(super) fn without(sentences: &[&str], bad: &[bool], notice: &str) -> Option<String> {
-    let (mut left, mut kept, mut total) = (String::new(), 0, 0);
-    let mut told = 0;
-    let mut was_bad = false;
+/// What takes the sentences that are `bad` out of their text, each run of them with a notice in its place; `None` when too
+/// little is left, or nothing was found to take out.
+pub(super) fn without(sentences: &[&str], bad: &[bool], notice: &str) -> Option<Vec<Change>> {
+    let mut cuts: Vec<Change> = Vec::new();
+    let (mut kept, mut total, mut at) = (0, 0, 0);
     for (sentence, bad) in sentences.iter().zip(bad) {
         let words = sentence.split_whitespace().filter(|word| word.chars().any(char::is_alphabetic)).count();
+        let place = at..at + sentence.len();
+        at = place.end;
         total += words;
         if !bad {
             kept += words;
-            left.push_str(sentence);
-        } else if !was_bad {
-            // What ends a line still does.
-            let end = if sentence.ends_with('\n') { "\n" } else { " " };
-            left.push_str(&if told == 0 { format!("[{notice}]{end}") } else { format!("[…]{end}") });
-            told += 1;
+            continue;
         }
-        was_bad = *bad;
+        // What ends a line still does.
+        let end = if sentence.ends_with('\n') { "\n" } else { " " };
+        let words = |is_first| if is_first { format!("[{notice}]{end}") } else { format!("[…]{end}") };
+        let is_first = cuts.len() <= 1;
+        match cuts.last_mut().filter(|(last, _)| last.end == place.start) {
+            Some((last, told)) => (last.end, *told) = (place.end, words(is_first)),
+            None => cuts.push((place, words(cuts.is_empty()))),
+        }
     }
     let is_sound = kept >= FEWEST_WORDS && kept as f64 >= LEAST_PART * total as f64;
-    (told > 0 && is_sound).then_some(left)
+    (!cuts.is_empty() && is_sound).then_some(cuts)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::surrogates::changed;
 
     #[test]
     fn bad_sentences_leave_and_a_notice_stands_in_their_place() {
@@ -68,7 +73,7 @@ mod tests {
         let all = sentences(text);
         assert_eq!(all.concat(), text);
         let bad: Vec<bool> = all.iter().map(|one| one.starts_with("Bad")).collect();
-        let left = without(&all, &bad, "removed").unwrap();
+        let left = changed(text, &without(&all, &bad, "removed").unwrap());
         let expected = "Take the tablets with a glass of water. [removed] Rest for a day or two. […]\nThen call us.";
         assert_eq!(left, expected);
     }

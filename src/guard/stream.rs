@@ -70,8 +70,8 @@ pub struct Stream {
     is_closed: bool,
     /// Whether the policy wants another answer in place of this one.
     asks_again: bool,
-    /// The text that is to lose its violating sentences once it is whole: what has left of it stays.
-    excises: Option<((u64, String), Notice)>,
+    /// The texts that are to lose their violating sentences once they are whole; until then nothing more leaves.
+    excises: BTreeMap<(u64, String), Notice>,
 }
 
 /// Bytes that may leave.
@@ -131,7 +131,7 @@ impl Stream {
             is_over: false,
             is_closed: false,
             asks_again: false,
-            excises: None,
+            excises: BTreeMap::new(),
         }
     }
 
@@ -201,8 +201,7 @@ impl Stream {
         let (mut subjects, mut inputs) = (Vec::new(), Vec::new());
         for (key, line) in &mut self.lines {
             let choice = self.choices.entry(key.0).or_default();
-            let is_excised = self.excises.as_ref().is_some_and(|(line, _)| line == key);
-            if choice.is_refused || is_excised {
+            if choice.is_refused || self.excises.contains_key(key) {
                 continue;
             }
             let is_whole = choice.has_ended || self.is_over;
@@ -224,7 +223,8 @@ impl Stream {
         for (choice, text) in std::mem::take(&mut self.wholes) {
             let hash = self.hasher.hash_one((self.asked.question(choice), text.as_str()));
             let is_refused = self.choices.get(&choice).is_some_and(|choice| choice.is_refused);
-            if !is_refused && !text.trim().is_empty() && !self.settled.contains(&hash) {
+            let is_excised = self.excises.keys().any(|key| self.says(key, choice, hash));
+            if !is_refused && !is_excised && !text.trim().is_empty() && !self.settled.contains(&hash) {
                 inputs.push(answer(&self.asked, choice, &text));
                 subjects.push(Subject::Whole { choice, hash });
             }
@@ -298,8 +298,7 @@ impl Stream {
     /// Whether there is nothing left to read, to judge or to write.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        let is_empty = self.queue.is_empty() || self.excises.is_some();
-        self.is_closed || (self.is_over && is_empty && self.judging.is_none())
+        self.is_closed || (self.is_over && self.queue.is_empty() && self.judging.is_none())
     }
 
     /// Whether the upstream is of no more use: everything is refused, and it is still at it.
@@ -337,7 +336,7 @@ impl Stream {
     fn may_leave(&self, held: &Held) -> bool {
         let said = &held.chunk.said;
         let refused = |index: &u64| self.choices.get(index).is_some_and(|choice| choice.is_refused);
-        if self.excises.is_some() {
+        if !self.excises.is_empty() {
             return false;
         }
         if !said.choices.is_empty() && said.choices.iter().all(refused) {
@@ -362,6 +361,12 @@ impl Stream {
             is_refused || self.lines.get(line).is_some_and(|line| line.cleared >= part.end)
         };
         self.wholes_judged >= held.wholes && held.reaches.iter().all(is_cleared)
+    }
+
+    /// Whether a line is the choice's text that has this hash.
+    fn says(&self, key: &(u64, String), choice: u64, hash: u64) -> bool {
+        let said = |line: &Line| self.hasher.hash_one((self.asked.question(choice), line.text.as_str()));
+        key.0 == choice && self.lines.get(key).is_some_and(|line| said(line) == hash)
     }
 
     /// Whether all texts of a choice were judged whole.

@@ -30,7 +30,7 @@ pub struct Surrogates {
 }
 
 /// A part of a text, and what is to stand in its place.
-pub(super) type Change = (Range<usize>, String);
+pub(crate) type Change = (Range<usize>, String);
 
 impl Surrogates {
     /// Whether nothing was replaced.

@@ -137,7 +137,7 @@ impl Chunk {
     #[must_use]
     pub fn without_logprobs(self) -> Self {
         let bytes = match std::str::from_utf8(&self.bytes) {
-            Ok(event) if event.contains("logprobs") => self.edited(&|data| edit::with_null(data, "logprobs")),
+            Ok(event) if event.contains("logprobs") => self.edited(&|data| edit::emptied(data, "logprobs")),
             _ => return self,
         };
         self.with_bytes(bytes)

@@ -56,7 +56,7 @@ impl Completion {
             change(place.copied().unwrap_or_default(), said)
         });
         // Probabilities of tokens would say what the texts no longer do.
-        let changed = if changed == text { changed } else { edit::with_null(&changed, "logprobs") };
+        let changed = if changed == text { changed } else { edit::emptied(&changed, "logprobs") };
         self.read_again(changed)
     }
 

@@ -163,26 +163,6 @@ impl Cut {
         Bytes::from(format!("{name}{}", sse::event(&event.to_string())))
     }
 
-    /// What is left of a choice's text, and its end, which `ends` as the upstream said.
-    #[must_use]
-    pub fn rest(&self, (index, seen): (u64, Seen), rest: &str, ends: Option<&Chunk>) -> String {
-        let document = ends.and_then(Chunk::document);
-        let end = document.and_then(|document| choices(document).find(|(of, _)| *of == index));
-        let finish = end.and_then(|(_, choice)| choice.get("finish_reason")).cloned();
-        let said = |text: &str| match self.asked.surface {
-            Surface::Completions => ("text", json!(text)),
-            _ if text.is_empty() => ("delta", json!({})),
-            _ if seen == Seen::Nothing => ("delta", json!({"role": "assistant", "content": text})),
-            _ => ("delta", json!({"content": text})),
-        };
-        let tell = |text: &str, finish: Value| {
-            let (key, said) = said(text);
-            let choice = json!({"index": index, key: said, "finish_reason": finish});
-            sse::event(&with(&Value::Object(self.shared.clone()), [("choices", json!([choice]))]).to_string())
-        };
-        tell(rest, Value::Null) + &tell("", finish.unwrap_or_else(|| json!("stop")))
-    }
-
     /// The same where nothing more of the answer will come: a response is ended with it.
     pub fn last_help(&mut self) -> Vec<String> {
         let Some(help) = self.asked.help.clone() else { return Vec::new() };
@@ -198,9 +178,16 @@ impl Cut {
 
     /// A whole answer as the rest of a stream of which no text was seen.
     #[must_use]
-    pub fn told(&self, answer: &[u8], seen: Seen) -> String {
+    pub fn told(&mut self, answer: &[u8], seen: Seen) -> String {
         let text = std::str::from_utf8(answer).unwrap_or_default();
         let document = json::parse_mended(text, usize::MAX).unwrap_or_default();
+        if self.ends_at_once() {
+            let mut events = self.progress.begin(&responses::frame([&document]), FinishReason::Stop);
+            if let Some(help) = self.asked.help.clone().filter(|_| self.helped.insert(0)) {
+                events += &self.progress.item(&help).0;
+            }
+            return events + &self.progress.told(&document);
+        }
         let usage = document.get("usage").filter(|_| self.asked.include_usage);
         let mut events = String::new();
         let mut tell = |choices: Value, usage: Option<&Value>| {
@@ -223,6 +210,12 @@ impl Cut {
             tell(json!([]), usage);
         }
         events
+    }
+
+    /// Whether another answer can stand behind what has left.
+    #[must_use]
+    pub const fn can_go_on(&self) -> bool {
+        self.progress.can_go_on()
     }
 
     /// Whether the end of a choice is the end of the stream.

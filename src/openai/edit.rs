@@ -49,9 +49,9 @@ pub fn at(text: &str, path: &[&str], change: impl FnOnce(&str) -> String) -> Str
     changed(text, vec![(place_of(text, value), change(value.get()))])
 }
 
-/// The text with every member called `key` that holds something set to null.
+/// The text with every member called `key` emptied: a list holds nothing, and all else is null.
 #[must_use]
-pub fn with_null(text: &str, key: &str) -> String {
+pub fn emptied(text: &str, key: &str) -> String {
     fn find<'a>(value: &'a RawValue, key: &str, found: &mut Vec<&'a RawValue>) {
         let members = members(value.get());
         let holds = |value: &&RawValue| !matches!(value.get(), "null" | "[]" | "{}");
@@ -67,7 +67,8 @@ pub fn with_null(text: &str, key: &str) -> String {
     if let Ok(value) = serde_json::from_str::<&RawValue>(text) {
         find(value, key, &mut found);
     }
-    changed(text, found.into_iter().map(|value| (place_of(text, value), "null".to_owned())).collect())
+    let empty = |value: &RawValue| if value.get().starts_with('[') { "[]" } else { "null" }.to_owned();
+    changed(text, found.into_iter().map(|value| (place_of(text, value), empty(value))).collect())
 }
 
 /// The text with some of its strings changed. `change` is given the keys and places that lead to a string, and what it says.
@@ -164,7 +165,7 @@ mod tests {
     #[test]
     fn members_are_nulled_wherever_they_stand() {
         let text = r#"{"a": [{"x": {"x": 1}, "b": 2}, {"x" :[]}], "x":"y"}"#;
-        assert_eq!(with_null(text, "x"), r#"{"a": [{"x": null, "b": 2}, {"x" :[]}], "x":null}"#);
+        assert_eq!(emptied(text, "x"), r#"{"a": [{"x": null, "b": 2}, {"x" :[]}], "x":null}"#);
     }
 
     #[test]

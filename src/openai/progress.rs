@@ -1,6 +1,6 @@
 //! How far a streamed answer of `/v1/responses` has come, and the events that end it well wherever it is cut.
 
-use super::refusal::{Refusal, with};
+use super::refusal::{FinishReason, Refusal, with};
 use super::responses::{part, refusal_item, response, said_as, status};
 use super::sse;
 use serde_json::{Map, Value, json};
@@ -87,17 +87,77 @@ impl Progress {
         (events.text, item)
     }
 
-    /// The events that say `message` and end the response; where text was seen already, after that.
+    /// Whether words of ours, or those of another response, can go on from here: nothing is open, or a message is.
     #[must_use]
-    pub fn cut(&self, frame: &Value, refusal: &Refusal<'_>) -> String {
-        let Refusal { message, structured, finish } = *refusal;
+    pub const fn can_go_on(&self) -> bool {
+        !self.is_open || self.open.is_some()
+    }
+
+    /// The events that begin a response, where none has.
+    pub fn begin(&mut self, frame: &Value, finish: FinishReason) -> String {
         let mut events = Events { next: self.sequence_number, at: Map::new(), place: 0, text: String::new() };
-        if !self.begun {
+        if !std::mem::replace(&mut self.begun, true) {
             let none = [("status", json!("in_progress")), ("usage", Value::Null), ("incomplete_details", Value::Null)];
             let begun = with(&response(frame, &[], finish), none);
             events.add("created", [("response", begun.clone())]);
             events.add("in_progress", [("response", begun)]);
         }
+        self.sequence_number = events.next;
+        events.text
+    }
+
+    /// The events that say what another response says, and end this one as it ended; of this one no text was seen.
+    #[must_use]
+    pub fn told(&self, whole: &Value) -> String {
+        let mut events = Events { next: self.sequence_number, at: Map::new(), place: 0, text: String::new() };
+        let mut said: Vec<Value> = whole.get("output").and_then(Value::as_array).cloned().unwrap_or_default();
+        // A message that has begun is that of the other response; what came before it there comes behind it.
+        if let Some(open) = &self.open {
+            let first = said.iter().position(is_message);
+            let message =
+                first.map_or_else(|| with(open, [("status", json!("completed"))]), |place| said.remove(place));
+            let id = open.get("id").cloned().unwrap_or_default();
+            said.insert(0, with(&message, [("id", id)]));
+        }
+        let (mut output, mut is_open) = (self.items.clone(), self.open.is_some());
+        for (place, item) in said.iter_mut().enumerate() {
+            let output_index = json!(self.output_index + place as u64);
+            let begun = match item.get("type").and_then(Value::as_str) {
+                Some("message") => with(item, [("status", json!("in_progress")), ("content", json!([]))]),
+                Some("function_call") => with(item, [("status", json!("in_progress")), ("arguments", json!(""))]),
+                _ => item.clone(),
+            };
+            if !is_open {
+                events.add("output_item.added", [("output_index", output_index.clone()), ("item", begun)]);
+            }
+            let id = item.get("id").cloned().unwrap_or_default();
+            events.at = Map::from_iter([("item_id".to_owned(), id), ("output_index".to_owned(), output_index.clone())]);
+            if is_message(item) {
+                let before = if is_open { self.parts.clone() } else { Vec::new() };
+                let content = item.get("content").and_then(Value::as_array).cloned().unwrap_or_default();
+                events.place = before.len();
+                let open = self.part.as_ref().filter(|_| is_open).map(|(kind, _)| kind.as_str());
+                let parts = [before, events.parts(open, content)].concat();
+                *item = with(item, [("content", Value::Array(parts))]);
+            } else if let Some(arguments) = item.get("arguments").filter(|_| item["type"] == "function_call") {
+                events.add("function_call_arguments.delta", [("delta", arguments.clone())]);
+                events.add("function_call_arguments.done", [("arguments", arguments.clone())]);
+            }
+            (events.at, is_open) = (Map::new(), false);
+            events.add("output_item.done", [("output_index", output_index), ("item", item.clone())]);
+            output.push(item.clone());
+        }
+        let status = whole.get("status").and_then(Value::as_str).filter(|status| *status == "incomplete");
+        events.add(status.unwrap_or("completed"), [("response", with(whole, [("output", Value::Array(output))]))]);
+        events.text
+    }
+
+    /// The events that say `message` and end the response; where text was seen already, after that.
+    #[must_use]
+    pub fn cut(&mut self, frame: &Value, refusal: &Refusal<'_>) -> String {
+        let Refusal { message, structured, finish } = *refusal;
+        let text = self.begin(frame, finish);
+        let mut events = Events { next: self.sequence_number, at: Map::new(), place: 0, text };
         let item = self.open.clone().unwrap_or_else(|| with(&refusal_item(), [("content", json!([]))]));
         // An item that is no message stays as it is, and the refusal stands behind it.
         let is_behind = self.is_open && self.open.is_none();
@@ -168,6 +228,30 @@ impl Events {
         }
     }
 
+    /// All of a message's parts, of which the first may be `open` and empty; gives those that were said.
+    fn parts(&mut self, mut open: Option<&str>, content: Vec<Value>) -> Vec<Value> {
+        let mut said = Vec::new();
+        for whole in content {
+            let kind = whole.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+            match open.take() {
+                Some(open) if open == kind => {}
+                other => {
+                    said.extend(other.map(|open| self.close(open, "")));
+                    self.of_part("content_part.added", ("part", part(&kind, "")), &kind);
+                }
+            }
+            let field = if kind == "refusal" { "refusal" } else { "text" };
+            let text = whole.get(field).cloned().unwrap_or_default();
+            self.of_part(&format!("{kind}.delta"), ("delta", text.clone()), &kind);
+            self.of_part(&format!("{kind}.done"), (field, text), &kind);
+            self.of_part("content_part.done", ("part", whole.clone()), &kind);
+            self.place += 1;
+            said.push(whole);
+        }
+        said.extend(open.map(|open| self.close(open, "")));
+        said
+    }
+
     /// Ends the part that has begun; gives it whole.
     fn close(&mut self, kind: &str, text: &str) -> Value {
         let field = if kind == "refusal" { "refusal" } else { "text" };
@@ -182,8 +266,6 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::openai::refusal::FinishReason;
-
     fn cut(seen: &[Value], structured: bool) -> Vec<Value> {
         let mut progress = Progress::default();
         seen.iter().for_each(|event| progress.note(event));
@@ -275,5 +357,43 @@ mod tests {
         assert_eq!(kinds(&events)[0], "output_item.added");
         assert_eq!((&events[0]["output_index"], &events[0]["sequence_number"]), (&json!(1), &json!(7)));
         assert_eq!(events.last().unwrap()["response"]["output"][0], item);
+    }
+
+    fn told(seen: &[Value], output: &Value) -> (Vec<Value>, String) {
+        let mut progress = Progress::default();
+        seen.iter().for_each(|event| progress.note(event));
+        let text = progress.told(&json!({"id": "r2", "status": "completed", "output": output}));
+        let events: Vec<Value> =
+            sse::events(text.as_bytes()).unwrap().iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+        let said = events.iter().filter(|event| event["type"] == "response.output_text.delta");
+        let said = said.map(|event| event["delta"].as_str().unwrap()).collect();
+        (events, said)
+    }
+
+    #[test]
+    fn another_response_goes_on_where_a_message_has_begun() {
+        let message =
+            json!({"type": "message", "id": "j", "role": "assistant", "content": [part("output_text", "Rather so.")]});
+        let call = json!({"type": "function_call", "id": "f", "name": "look_up", "arguments": "{}"});
+        for begun in [&begun()[..3], &begun()[..2], &begun()[..1]] {
+            let (events, said) = told(begun, &json!([call, message]));
+            assert_eq!(said, "Rather so.");
+            let last = events.last().unwrap();
+            assert_eq!((&last["type"], &last["response"]["id"]), (&json!("response.completed"), &json!("r2")));
+            let output = last["response"]["output"].as_array().unwrap();
+            assert_eq!(output.len(), 2);
+            // What has begun ends, once, and as it is in the end.
+            for (place, item) in output.iter().enumerate() {
+                let of_item = |event: &&Value| event["output_index"] == place;
+                let done: Vec<&Value> = events.iter().filter(of_item).filter_map(|event| event.get("item")).collect();
+                assert_eq!(*done.last().unwrap(), item);
+            }
+            let numbers: Vec<u64> = events.iter().filter_map(|event| event["sequence_number"].as_u64()).collect();
+            assert_eq!(numbers, (begun.len() as u64..).take(events.len()).collect::<Vec<_>>());
+            assert_eq!(kinds(&events).iter().filter(|kind| **kind == "output_item.done").count(), 2);
+        }
+        let (events, _) = told(&begun()[..3], &json!([call]));
+        assert_eq!(kinds(&events)[..3], ["output_text.done", "content_part.done", "output_item.done"]);
+        assert_eq!(events[2]["item"]["id"], "i");
     }
 }

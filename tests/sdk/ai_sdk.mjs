@@ -173,7 +173,7 @@ async function rewritten() {
     ["redact", "Patient: Maria Sanchez", "Dear Maria Sanchez", "stop"],
   ]) {
     const others = modelsAt(JSON.parse(process.env.REWRITING)[action]);
-    for (const provider of ["chat", "compatible"]) {
+    for (const provider of PROVIDERS) {
       const model = others[provider];
       const whole = await generateText({ model, prompt });
       const { text, errors, result } = await streamed({ model, prompt });

@@ -146,7 +146,8 @@ def rewritten() -> None:
             assert said in choice.message.content and "VIOLATE" not in choice.message.content, (action, stream, choice)
             assert choice.finish_reason == finish, (action, stream, choice)
             response = respond_by(action, content, stream)
-            assert "VIOLATE" not in response.output_text and response.output_text, (action, stream, response)
+            assert "VIOLATE" not in response.output_text and said in response.output_text, (action, stream, response)
+            assert (response.status == "completed") == (finish == "stop"), (action, stream, response)
 
 
 def respond_by(action: str, content: str, stream: bool):

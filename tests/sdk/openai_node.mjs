@@ -331,7 +331,9 @@ const CASES = {
       }
       const input = { model: "m", input: content };
       for (const response of [await other.responses.create(input), await other.responses.stream(input).finalResponse()]) {
-        assert.ok(response.output_text && !response.output_text.includes("VIOLATE"), action);
+        const { output_text, status } = response;
+        assert.ok(output_text.includes(said) && !output_text.includes("VIOLATE"), `${action}: ${output_text}`);
+        assert.equal(status === "completed", finish === "stop", action);
       }
     }
   },

@@ -3,7 +3,7 @@
 use super::Mode;
 use crate::detect::phi::Kind;
 use crate::guard::sentence::Ends;
-use crate::guard::surrogates::{Change, Surrogates, escaped, mask, quoted};
+use crate::guard::surrogates::{Change, Surrogates, changed, escaped, mask, quoted};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -23,6 +23,8 @@ pub(super) struct Line {
     /// What is to be changed in it, up to where that was looked for.
     changes: Vec<Change>,
     changed: usize,
+    /// The sentences that were taken out of it.
+    cuts: Vec<Range<usize>>,
     /// Up to here it has left.
     pub(super) left: usize,
     /// Whether its choice went on in another text, and whether that came to nothing, since this one goes on after all.
@@ -97,9 +99,31 @@ impl Line {
         }
         found.sort_by_key(|(place, _)| place.start);
         let found = if is_json { quoted(&self.text, &found) } else { found };
-        self.changes.extend(found);
+        self.changes.extend(found.into_iter().filter_map(|change| beside(change, &self.cuts)));
+        // A cut may lie behind what was looked at now.
+        self.changes.sort_by_key(|(place, _)| place.start);
         self.changed = self.cleared;
         masked
+    }
+
+    /// Takes sentences out of the text, all of which was judged; `false` when one of them has left.
+    pub(super) fn excise(&mut self, cuts: Vec<Change>) -> bool {
+        let new: Vec<Change> = cuts.into_iter().filter(|(place, _)| !self.cuts.contains(place)).collect();
+        if new.iter().any(|(place, _)| place.start < self.left) {
+            return false;
+        }
+        self.cuts.extend(new.iter().map(|(place, _)| place.clone()));
+        let kept = std::mem::take(&mut self.changes).into_iter();
+        let places: Vec<Range<usize>> = new.iter().map(|(place, _)| place.clone()).collect();
+        self.changes = kept.filter_map(|change| beside(change, &places)).chain(new).collect();
+        self.changes.sort_by_key(|(place, _)| place.start);
+        self.clear(self.text.len(), true);
+        true
+    }
+
+    /// All of the text as it leaves, where sentences were taken out of it.
+    pub(super) fn without(&self) -> Option<String> {
+        (!self.cuts.is_empty()).then(|| changed(&self.text, &self.changes))
     }
 
     /// A part of the text as it leaves, where it is changed; what stands for something that is cut into parts comes with the
@@ -119,6 +143,15 @@ impl Line {
         piece.push_str(self.text.get(at..part.end).unwrap_or_default());
         is_changed.then_some(piece)
     }
+}
+
+/// A change outside of what is cut.
+fn beside((place, new): Change, cuts: &[Range<usize>]) -> Option<Change> {
+    let Some(cut) = cuts.iter().find(|cut| cut.start < place.end && place.start < cut.end) else {
+        return Some((place, new));
+    };
+    let left = if place.start < cut.start { place.start..cut.start } else { cut.end..place.end.max(cut.end) };
+    (!left.is_empty()).then_some((left, new))
 }
 
 fn moved(place: Range<usize>, by: usize) -> Range<usize> {

@@ -1,11 +1,12 @@
 //! A streamed answer that is changed on its way: surrogates put back, identifiers masked, sentences taken out, another
 //! answer in its place.
 
+use super::line::Line;
 use super::settle::Subject;
-use super::{BESIDE, Held, Mode, Piece, Stream};
+use super::{BESIDE, Mode, Piece, Stream};
 use crate::guard::Cleared;
 use crate::guard::completion::Text;
-use crate::guard::surrogates::{changed, fitted};
+use crate::guard::surrogates::{Change, fitted};
 use crate::openai::chunk::Chunk;
 use crate::openai::data::is_data;
 use crate::openai::refusal::Seen;
@@ -55,68 +56,30 @@ impl Stream {
 
     /// A whole answer that was cleared, as the rest of this stream.
     #[must_use]
-    pub fn told(&self, answer: &Cleared<Bytes>) -> Piece {
+    pub fn told(&mut self, answer: &Cleared<Bytes>) -> Piece {
         let seen = self.choices.values().map(|choice| choice.seen).max().unwrap_or_default();
         Piece::own(self.cut.told(answer.get(), seen))
     }
 
-    /// The text that is to lose its violating sentences, now that it is whole, and the notice in their place.
+    /// A text that is to lose its violating sentences, now that it is whole, and the notice in their place.
     pub(crate) fn excised(&self) -> Option<(Text<'_>, &Notice)> {
-        let (line, notice) = self.excises.as_ref()?;
+        let is_whole = |index| self.is_over || self.choices.get(&index).is_some_and(|choice| choice.has_ended);
+        let (line, notice) = self.excises.iter().find(|(line, _)| is_whole(line.0))?;
         let (policy, asked) = (&*self.policy, &*self.asked);
         let text = &self.lines.get(line)?.text;
         Some((Text { policy, asked, index: line.0, text }, notice))
     }
 
-    /// What is left of that text, as the rest of this stream; where nothing sound is, its refusal.
-    pub(crate) fn rest(&mut self, left: Option<String>) -> Vec<Piece> {
-        let Some((key, notice)) = self.excises.take() else { return Vec::new() };
-        let seen = self.lines.get(&key).map_or("", |line| line.text.get(..line.left).unwrap_or_default());
-        let has_calls = self.queue.iter().any(|held| held.chunk.said.of_call);
-        // What has left cannot be taken back; it is what the text begins with, unless it was found wanting by itself.
-        let rest = left.as_deref().and_then(|left| left.strip_prefix(seen)).filter(|_| !has_calls);
-        let Some(rest) = rest.map(str::to_owned) else {
+    /// Takes the sentences out of that text that it is to lose, so that it may go on; where that cannot be, or one of them has
+    /// left already, its choice is refused.
+    pub(crate) fn excise(&mut self, cuts: Option<Vec<Change>>) {
+        let is_whole = |index| self.is_over || self.choices.get(&index).is_some_and(|choice| choice.has_ended);
+        let Some(key) = self.excises.keys().find(|line| is_whole(line.0)).cloned() else { return };
+        let Some(notice) = self.excises.remove(&key) else { return };
+        let line = self.lines.get_mut(&key);
+        if !line.zip(cuts).is_some_and(|(line, cuts)| line.excise(cuts)) {
             self.refuse(key.0, &notice);
-            return self.release();
-        };
-        // What else is held leaves as far as it was judged.
-        let mut pieces: Vec<Piece> = self.cut.pending_help().into_iter().map(Piece::own).collect();
-        for held in std::mem::take(&mut self.queue) {
-            let is_cleared = self.is_cleared(&held);
-            let Held { chunk, reaches, since, .. } = held;
-            let is_of_line = reaches.iter().any(|(line, _)| *line == key);
-            let is_end = !chunk.said.ends.is_empty() || chunk.is_done() || chunk.has_no_choices();
-            if is_of_line || is_end {
-                self.queue.push_back(Held { chunk, reaches, since, wholes: 0 });
-                continue;
-            }
-            if !is_cleared {
-                continue;
-            }
-            let chunk = self.redacted(chunk, &reaches);
-            self.cut.left(&chunk);
-            let bytes = Cleared::new(chunk.bytes().clone());
-            pieces.push(Piece { bytes, held: Some(since.elapsed()), is_done: false });
-            let choice = self.choices.entry(key.0).or_default();
-            choice.seen = choice.seen.max(Seen::Role);
         }
-        let seen = self.choices.get(&key.0).map(|choice| choice.seen).unwrap_or_default();
-        let surrogates = &self.asked.surrogates;
-        let (masks, counts) =
-            if self.policy.phi.completion { surrogates.masked(&rest) } else { (Vec::new(), BTreeMap::new()) };
-        let rest = changed(&rest, &masks);
-        let rest = surrogates.show(&rest).unwrap_or(rest);
-        self.verdict.redacted(&counts);
-        let ends = self.queue.iter().find(|held| !held.chunk.said.ends.is_empty());
-        pieces.push(Piece::own(self.cut.rest((key.0, seen), &rest, ends.map(|held| &held.chunk))));
-        let is_beside = |chunk: &Chunk| chunk.is_done() || (chunk.usage().is_some() && chunk.has_no_choices());
-        let others = std::mem::take(&mut self.queue).into_iter().filter(|held| is_beside(&held.chunk));
-        pieces.extend(others.map(|Held { chunk, since, .. }| {
-            let bytes = Cleared::new(chunk.bytes().clone());
-            self.cut.left(&chunk);
-            Piece { bytes, held: Some(since.elapsed()), is_done: chunk.is_done() }
-        }));
-        pieces
     }
 
     /// Help that was not given, where nothing more of the answer will come.
@@ -143,7 +106,8 @@ impl Stream {
     /// An event in which surrogates are put back and identifiers masked, each where it ends.
     pub(super) fn redacted(&mut self, chunk: Chunk, reaches: &[((u64, String), Range<usize>)]) -> Chunk {
         let surrogates = &self.asked.surrogates;
-        if surrogates.is_empty() && !self.policy.phi.completion {
+        let is_cut = self.lines.values().any(|line| line.without().is_some());
+        if surrogates.is_empty() && !self.policy.phi.completion && !is_cut {
             return chunk;
         }
         let masks = self.policy.phi.completion;
@@ -173,27 +137,37 @@ impl Stream {
             if !is_response || CHOOSES.contains(&key) || is_data(key, said) {
                 return None;
             }
+            let of_cut = |line: &&Line| line.text == said;
+            if let Some(left) = self.lines.values().filter(of_cut).find_map(Line::without) {
+                return Some(left);
+            }
             let changes = if masks { surrogates.masked(said).0 } else { Vec::new() };
             let masked = (!changes.is_empty()).then(|| fitted(said, &changes));
             surrogates.show(masked.as_deref().unwrap_or(said)).or(masked)
         });
         let is_changed = bytes != *chunk.bytes();
         let chunk = chunk.with_bytes(bytes);
-        if is_changed { chunk.without_logprobs() } else { chunk }
+        // Probabilities may run ahead of their text, or behind it.
+        if is_changed || is_cut { chunk.without_logprobs() } else { chunk }
     }
 
-    /// Whether sentences can be taken out of a text: it is what the only choice says, and no call.
-    pub(super) fn can_excise(&self, subject: &Subject) -> bool {
-        let is_said = subject.span().is_some_and(|((_, place), _)| place == "/delta/content" || place == "/text");
-        let has_calls = self.queue.iter().any(|held| held.chunk.said.of_call);
-        let is_held = self.mode != Mode::Async && self.asked.choices == 1 && self.asked.surface != Surface::Responses;
-        is_said && !has_calls && is_held
+    /// The text that sentences can be taken out of, in place of refusing the choice: what it says, not what it calls or thinks.
+    pub(super) fn excisable(&self, subject: &Subject) -> Option<(u64, String)> {
+        let is_said = |(_, place): &(u64, String)| {
+            ["/delta/content", "/text"].contains(&place.as_str()) || place.starts_with("response.output_text.delta")
+        };
+        let line = match subject {
+            Subject::Line { line, .. } | Subject::Window { line, .. } => line,
+            // A text that comes again whole loses what it loses as it comes.
+            Subject::Whole { choice, hash } => self.lines.keys().find(|key| self.says(key, *choice, *hash))?,
+        };
+        (self.mode != Mode::Async && is_said(line)).then(|| line.clone())
     }
 
     /// Whether another answer can stand in place of this one: it is the only one, and nothing of it was seen.
     pub(super) fn can_ask_again(&self, choice: u64) -> bool {
         let seen = self.choices.get(&choice).map(|choice| choice.seen).unwrap_or_default();
-        self.asked.choices == 1 && seen < Seen::Text && self.asked.surface != Surface::Responses
+        self.asked.choices == 1 && seen < Seen::Text && self.cut.can_go_on()
     }
 }
 
@@ -206,32 +180,103 @@ mod tests {
     use crate::openai::refusal::FinishReason;
     use crate::openai::request::Asked;
     use crate::openai::sse;
+    use crate::policy::{Policy, file};
     use serde_json::json;
     use std::sync::Arc;
 
-    #[test]
-    fn what_stands_beside_an_excised_text_is_judged_too() {
-        let policy = policy(
+    fn excising() -> Arc<Policy> {
+        policy(
             "action = \"block\"\n[rules.message]\nen = \"The answer",
             "action = \"excise\"\n[rules.message]\nen = \"The answer",
-        );
+        )
+    }
+
+    #[test]
+    fn what_stands_beside_an_excised_text_is_judged_too() {
         for thought in ["It VIOLATES", "It is well."] {
-            let mut stream = Stream::new(policy.clone(), asked(&json!({})), Mode::Window, FinishReason::ContentFilter);
+            let mut stream = Stream::new(excising(), asked(&json!({})), Mode::Window, FinishReason::ContentFilter);
             let events = [
                 says(0, "Take one tablet a day with a meal, please. Now VIOLATE it. "),
                 event(0, &json!({"reasoning_content": thought}), None),
                 event(0, &json!({}), Some("stop")),
                 done(),
             ];
-            let mut left = relayed(&mut stream, Surface::Chat, &events).concat();
-            left.extend(
-                stream
-                    .rest(Some("Take one tablet a day with a meal, please. [gone] ".to_owned()))
-                    .iter()
-                    .map(|piece| String::from_utf8_lossy(piece.bytes.get()).into_owned()),
-            );
+            let left = relayed(&mut stream, Surface::Chat, &events).concat();
             assert!(!left.contains("VIOLATE"), "{left}");
             assert_eq!(left.contains(thought), thought == "It is well.", "{left}");
+        }
+    }
+
+    #[test]
+    fn each_choice_of_a_stream_loses_its_own_sentences() {
+        let texts = [
+            "Take one tablet a day with a meal, please. Now VIOLATE it. Come back in two weeks.",
+            "Rest for a day or two and drink enough water.",
+            "VIOLATE it at once! Take one tablet a day with a meal, please.",
+        ];
+        let expected = [
+            "Take one tablet a day with a meal, please. [gone] Come back in two weeks.",
+            texts[1],
+            "[gone] Take one tablet a day with a meal, please.",
+        ];
+        for mode in [Mode::Window, Mode::Buffer] {
+            for size in [3, 17, 200] {
+                let asked = asked(&json!({"n": 3}));
+                let mut stream = Stream::new(excising(), asked, mode, FinishReason::ContentFilter);
+                let mut pieces: Vec<(usize, u64, &str)> = Vec::new();
+                for (index, text) in (0..).zip(texts) {
+                    let cut = (0..text.len()).step_by(size).map(|at| &text[at..text.len().min(at + size)]);
+                    pieces.extend(cut.enumerate().map(|(place, piece)| (place, index, piece)));
+                }
+                pieces.sort_unstable();
+                let mut events: Vec<String> = pieces.iter().map(|(_, index, piece)| says(*index, piece)).collect();
+                events.extend((0..3).map(|index| event(index, &json!({}), Some("stop"))));
+                events.push(done());
+                let left = relayed(&mut stream, Surface::Chat, &events).concat();
+                for (index, expected) in (0..).zip(expected) {
+                    let (said, finish) = read(&left, index);
+                    assert_eq!((said.as_str(), finish.as_deref()), (expected, Some("stop")), "{mode:?} {size}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_response_loses_its_sentences_wherever_they_come() {
+        let text = "Take one tablet a day with a meal, please. Now VIOLATE it. Patient: Maria Sanchez is well.";
+        let at = json!({"output_index": 0, "content_index": 0, "item_id": "i"});
+        let with = |more: serde_json::Value| {
+            let mut event = at.clone();
+            event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            sse::event(&event.to_string())
+        };
+        let message = json!({"type": "message", "content": [{"type": "output_text", "text": text}]});
+        for (mode, size) in [(Mode::Window, 3), (Mode::Window, 50), (Mode::Buffer, 7), (Mode::Buffer, 500)] {
+            let cut = (0..text.len()).step_by(size).map(|at| &text[at..text.len().min(at + size)]);
+            let delta = |piece: &str| {
+                with(json!({"type": "response.output_text.delta", "delta": piece, "logprobs": [{"token": piece}]}))
+            };
+            let mut events: Vec<String> = cut.map(delta).collect();
+            events.extend([
+                with(json!({"type": "response.output_text.done", "text": text})),
+                with(json!({"type": "response.output_item.done", "item": message})),
+                sse::event(&json!({"type": "response.completed", "response": {"output": [message]}}).to_string()),
+            ]);
+            let redacts = file::EMBEDDED.replace("completion = \"pass\"", "completion = \"redact\"").replace(
+                "action = \"block\"\n[rules.message]\nen = \"The answer",
+                "action = \"excise\"\n[rules.message]\nen = \"The answer",
+            );
+            let policy = Arc::new(file::parse("p", &redacts).unwrap());
+            let mut stream = Stream::new(policy, Asked::nothing(Surface::Responses), mode, FinishReason::ContentFilter);
+            let left = relayed(&mut stream, Surface::Responses, &events).concat();
+            let expected = "Take one tablet a day with a meal, please. [gone] Patient: [NAME] is well.";
+            assert!(!left.contains("VIOLATE") && !left.contains("Sanchez"), "{left}");
+            assert_eq!(left.matches(expected).count(), 3 + usize::from(size == 500), "{left}");
+            assert!(!left.contains("null"), "{left}");
+            let read = sse::events(left.as_bytes()).unwrap();
+            let read: Vec<serde_json::Value> = read.iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+            let said: String = read.iter().filter_map(|event| event["delta"].as_str()).collect();
+            assert_eq!((said.as_str(), read.len()), (expected, events.len()));
         }
     }
 

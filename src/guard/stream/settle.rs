@@ -77,7 +77,10 @@ impl Stream {
             Action::Block(notice) | Action::Escalate(notice) | Action::Rewrite(_, notice) => Some(notice.clone()),
             Action::Allow | Action::Flag => None,
         };
-        let excises = matches!(&action, Action::Rewrite(Rewrite::Excise, _)) && self.can_excise(subject);
+        let excises = match &action {
+            Action::Rewrite(Rewrite::Excise, _) => self.excisable(subject),
+            _ => None,
+        };
         let asks_again = matches!(&action, Action::Rewrite(Rewrite::Regenerate, _)) && self.can_ask_again(choice);
         self.verdict.add(action, scores);
         if let (Mode::Async, Some((line, span))) = (self.mode, subject.span()) {
@@ -86,20 +89,20 @@ impl Stream {
             let span = characters(span.start)..characters(span.end);
             self.out.extend(self.cut.offsets(choice, span, notice.is_some()).map(Piece::own));
         }
-        match notice {
-            None => Some(is_near),
-            Some(notice) if excises => {
-                self.excises = subject.span().map(|(line, _)| (line.clone(), notice));
+        match (notice, excises) {
+            (None, _) => Some(is_near),
+            (Some(notice), Some(line)) => {
+                self.excises.insert(line, notice);
                 None
             }
-            Some(_) if asks_again => {
-                self.excises = None;
+            (Some(_), None) if asks_again => {
+                self.excises.clear();
                 self.asks_again = true;
                 self.queue.clear();
                 self.is_closed = true;
                 None
             }
-            Some(notice) => {
+            (Some(notice), None) => {
                 self.refuse(choice, &notice);
                 None
             }
@@ -145,7 +148,8 @@ impl Stream {
 
     /// Cuts a choice. When nothing else is left, the stream is closed, at once if its upstream would go on.
     pub(super) fn refuse(&mut self, index: u64, notice: &Notice) {
-        (self.excises, self.asks_again) = (None, false);
+        self.excises.retain(|line, _| line.0 != index);
+        self.asks_again = false;
         let choice = self.choices.entry(index).or_default();
         if std::mem::replace(&mut choice.is_refused, true) || choice.end_has_left {
             return;

@@ -2,6 +2,7 @@ use super::*;
 use crate::classify::Scores;
 use crate::classify::pool::Unavailable;
 use crate::classify::reading::Judged;
+use crate::guard::rewrite;
 use crate::openai::request::Request;
 use crate::openai::sse;
 use crate::policy::file;
@@ -74,8 +75,17 @@ pub(super) fn relayed(stream: &mut Stream, surface: Surface, events: &[String]) 
             None => stream.end(),
         }
         let mut now = written(stream.release());
-        while let Some(due) = stream.due() {
-            stream.settle(Ok(due.iter().map(judge).collect())).unwrap();
+        loop {
+            if let Some(due) = stream.due() {
+                stream.settle(Ok(due.iter().map(judge).collect())).unwrap();
+            } else if let Some((text, _)) = stream.excised() {
+                let sentences = rewrite::sentences(text.text);
+                let bad: Vec<bool> = sentences.iter().map(|one| one.contains("VIOLATE")).collect();
+                let cuts = rewrite::without(&sentences, &bad, "gone");
+                stream.excise(cuts);
+            } else {
+                break;
+            }
             now += &written(stream.release());
         }
         now += &written(stream.release());

@@ -42,6 +42,7 @@ fn main() -> Result<(), Fault> {
     let start = |settings: &[(&str, &str)]| Proxy::start(upstream, settings).map_err(|e| e.to_string());
     let proxies = [
         ("window", start(&[("NONNOCERE_GUARD__STREAM", "window")])?),
+        ("clause", start(&[("NONNOCERE_GUARD__STREAM", "clause")])?),
         ("buffer", start(&[("NONNOCERE_GUARD__STREAM", "buffer")])?),
         ("async", start(&[("NONNOCERE_GUARD__STREAM", "async")])?),
         ("window, speculative", start(&[("NONNOCERE_GUARD__SPECULATIVE", "true")])?),

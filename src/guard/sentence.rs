@@ -6,7 +6,7 @@
 /// From so many bytes on, a sentence may be cut at the end of a clause, and from twice as many at a word.
 const LONG: usize = 320;
 
-/// A line, or an exclamation, ends a sentence of so many words.
+/// A line, or an exclamation, ends a sentence of so many words, and a mark a clause.
 const FEWEST_WORDS: usize = 4;
 
 /// Words that end in a full stop and do not end a sentence.
@@ -24,8 +24,9 @@ pub(super) struct Ends {
     /// The last place where a clause, and a word, ended.
     clause: usize,
     word: usize,
-    /// How many words have begun since the last end.
+    /// How many words have begun since the last end, and how many had at the end of the last clause.
     words: usize,
+    clause_words: usize,
 }
 
 impl Ends {
@@ -43,8 +44,10 @@ impl Ends {
                 let closed = before.trim_end();
                 if ends_sentence(closed, letter) && (closed.ends_with('.') || self.words >= FEWEST_WORDS) {
                     self.end(at);
-                } else if closed.ends_with([',', ';', ':', ')', '–', '—']) {
-                    self.clause = at;
+                } else if self.words >= self.clause_words + FEWEST_WORDS
+                    && closed.ends_with([',', ';', ':', ')', '–', '—'])
+                {
+                    (self.clause, self.clause_words) = (at, self.words);
                 }
                 if self.last() < at {
                     self.words += 1;
@@ -75,6 +78,11 @@ impl Ends {
         self.ends.last().copied().unwrap_or_default()
     }
 
+    /// The end of the last clause of [`FEWEST_WORDS`] or more; 0 where there is none.
+    pub(super) const fn clause(&self) -> usize {
+        self.clause
+    }
+
     /// The first end at or after `place`; 0 counts as one.
     pub(super) fn from(&self, place: usize) -> usize {
         if place == 0 {
@@ -88,7 +96,7 @@ impl Ends {
         if place > self.last() {
             self.ends.push(place);
             // What has begun behind it counts for what comes.
-            self.words = usize::from(self.word >= place);
+            (self.words, self.clause_words) = (usize::from(self.word >= place), 0);
         }
     }
 }

@@ -32,6 +32,8 @@ use std::time::{Duration, Instant};
 pub enum Mode {
     /// Sentence by sentence, each after it was judged.
     Window,
+    /// The same, and by clauses too where nothing is suspected: the beginning of a sentence that turns may be seen.
+    Clause,
     /// When all of it was judged.
     Buffer,
     /// At once; it is judged behind, and cut then. What violates may have been seen.

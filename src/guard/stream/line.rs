@@ -46,8 +46,17 @@ impl Line {
         self.ends.look(&self.text);
         // A text that its choice has left behind ends where it is.
         let is_left = self.is_behind && (self.is_beside || !self.is_mixed);
-        let end = if is_left { self.text.len() } else { self.ends.last() };
+        let end = match mode {
+            _ if is_left => self.text.len(),
+            Mode::Clause => self.ends.last().max(self.ends.clause()),
+            _ => self.ends.last(),
+        };
         (end > self.judged).then(|| (self.ends.from(self.judged.saturating_sub(LOOKBACK)), end))
+    }
+
+    /// Whether a place is within a sentence, as far as that is known.
+    pub(super) fn is_within(&self, place: usize) -> bool {
+        place < self.text.len() && !self.ends.all().contains(&place)
     }
 
     /// Adds to the text; gives the part that is new.

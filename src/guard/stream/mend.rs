@@ -184,6 +184,11 @@ mod tests {
     use serde_json::json;
     use std::sync::Arc;
 
+    /// A text of ASCII in pieces.
+    fn cut(text: &str, size: usize) -> impl Iterator<Item = &str> {
+        text.as_bytes().chunks(size).map(|piece| std::str::from_utf8(piece).unwrap())
+    }
+
     fn excising() -> Arc<Policy> {
         policy(
             "action = \"block\"\n[rules.message]\nen = \"The answer",
@@ -225,8 +230,7 @@ mod tests {
                 let mut stream = Stream::new(excising(), asked, mode, FinishReason::ContentFilter);
                 let mut pieces: Vec<(usize, u64, &str)> = Vec::new();
                 for (index, text) in (0..).zip(texts) {
-                    let cut = (0..text.len()).step_by(size).map(|at| &text[at..text.len().min(at + size)]);
-                    pieces.extend(cut.enumerate().map(|(place, piece)| (place, index, piece)));
+                    pieces.extend(cut(text, size).enumerate().map(|(place, piece)| (place, index, piece)));
                 }
                 pieces.sort_unstable();
                 let mut events: Vec<String> = pieces.iter().map(|(_, index, piece)| says(*index, piece)).collect();
@@ -252,11 +256,10 @@ mod tests {
         };
         let message = json!({"type": "message", "content": [{"type": "output_text", "text": text}]});
         for (mode, size) in [(Mode::Window, 3), (Mode::Window, 50), (Mode::Buffer, 7), (Mode::Buffer, 500)] {
-            let cut = (0..text.len()).step_by(size).map(|at| &text[at..text.len().min(at + size)]);
             let delta = |piece: &str| {
                 with(json!({"type": "response.output_text.delta", "delta": piece, "logprobs": [{"token": piece}]}))
             };
-            let mut events: Vec<String> = cut.map(delta).collect();
+            let mut events: Vec<String> = cut(text, size).map(delta).collect();
             events.extend([
                 with(json!({"type": "response.output_text.done", "text": text})),
                 with(json!({"type": "response.output_item.done", "item": message})),
@@ -287,7 +290,7 @@ mod tests {
         fn surrogates_come_back_however_the_answer_is_cut_into_pieces(
             words in proptest::collection::vec("[a-z]{1,6}[.,]? |1|2|3", 1..8),
             sizes in proptest::collection::vec(1_usize..9, 1..12),
-            mode in proptest::sample::select(vec![Mode::Window, Mode::Buffer, Mode::Async]),
+            mode in proptest::sample::select(vec![Mode::Window, Mode::Clause, Mode::Buffer, Mode::Async]),
         ) {
             let mut surrogates = Surrogates::default();
             let originals = ["Maria Sanchez", "415-555-0132", "MRN 4471920"];

@@ -10,8 +10,10 @@ use crate::policy::{Action, Direction, Evidence, Notice, Rewrite};
 use std::hash::BuildHasher;
 use std::ops::Range;
 
-/// A text is near to a violation when it would be stopped if the odds of one were this many times what they are.
+/// A text is near to a violation when it would be stopped if the odds of one were this many times what they are: of
+/// sentences, and of the clauses of one, of which the rest is not known.
 const NEAR: f32 = 4.0;
+const NEAR_CLAUSE: f32 = 40.0;
 
 /// What one of the texts under judgement is.
 pub(super) enum Subject {
@@ -71,7 +73,8 @@ impl Stream {
             self.policy.decide(Direction::Completion, Evidence { scores, in_context: false, reader })
         };
         let action = decide(&scores);
-        let raised = Scores { violation: raised(scores.violation), ..scores.clone() };
+        let odds = if self.is_clause(subject) { NEAR_CLAUSE } else { NEAR };
+        let raised = Scores { violation: raised(scores.violation, odds), ..scores.clone() };
         let is_near = decide(&raised).stops();
         let notice = match &action {
             Action::Block(notice) | Action::Escalate(notice) | Action::Rewrite(_, notice) => Some(notice.clone()),
@@ -109,6 +112,14 @@ impl Stream {
         }
     }
 
+    /// Whether a text ends within a sentence.
+    fn is_clause(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Window { line, end, .. } => self.lines.get(line).is_some_and(|line| line.is_within(*end)),
+            Subject::Line { .. } | Subject::Whole { .. } => false,
+        }
+    }
+
     /// Lets a text pass that was judged.
     fn pass(&mut self, subject: Subject, is_near: bool) {
         match subject {
@@ -123,12 +134,14 @@ impl Stream {
                 }
             }
             Subject::Window { line: key, start, end } => {
+                let is_clause = self.is_clause(&Subject::Window { line: key.clone(), start, end });
                 if let Some(line) = self.lines.get_mut(&key) {
                     if start == 0 {
                         let text = line.text.get(..end).unwrap_or_default();
                         self.settled.insert(self.hasher.hash_one((self.asked.question(key.0), text)));
                     }
-                    let before = line.judged;
+                    // A clause that is held waits for the end of its sentence.
+                    let before = if is_clause { line.cleared } else { line.judged };
                     line.clear(end, false);
                     // A text that has been left behind is not read on.
                     let is_last = line.is_behind && end == line.text.len();
@@ -185,7 +198,7 @@ impl Subject {
     }
 }
 
-/// A probability whose odds are [`NEAR`] times what they were.
-fn raised(probability: f32) -> f32 {
-    NEAR * probability / (NEAR * probability + (1.0 - probability)).max(f32::MIN_POSITIVE)
+/// A probability whose odds are `odds` times what they were.
+fn raised(probability: f32, odds: f32) -> f32 {
+    odds * probability / (odds * probability + (1.0 - probability)).max(f32::MIN_POSITIVE)
 }

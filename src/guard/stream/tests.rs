@@ -9,11 +9,11 @@ use crate::policy::file;
 use serde_json::{Value, json};
 use std::sync::LazyLock;
 
-/// What is judged: `VIOLATE` is certain, `doubtful` is near to it.
+/// What is judged: `VIOLATE` is certain, `doubtful` is near to it, `unlikely` is not far from it.
 fn judge(input: &Input) -> Judged {
     let Input::Completion { completion, .. } = input else { unreachable!() };
-    let violation =
-        if completion.contains("VIOLATE") { 1.0 } else { f32::from(u8::from(completion.contains("doubtful"))) * 0.7 };
+    let words = [("VIOLATE", 1.0), ("doubtful", 0.7), ("unlikely", 0.2)];
+    let violation = words.iter().find(|(word, _)| completion.contains(word)).map_or(0.0, |(_, score)| *score);
     Judged { scores: Scores { violation, ..Scores::NONE }, coverage: Coverage::Full }
 }
 
@@ -131,6 +131,26 @@ fn what_is_near_to_a_violation_leaves_one_sentence_later() {
     let left = relayed(&mut stream, Surface::Chat, &events);
     assert_eq!(left[..4], ["", "", "", events[0].as_str()]);
     assert_eq!(left.concat(), events.concat());
+}
+
+#[test]
+fn a_clause_leaves_where_nothing_is_suspected_and_else_its_sentence_does() {
+    let asked = asked(&json!({}));
+    let told = |mode, text: &[&str]| {
+        let events: Vec<String> = text.iter().map(|text| says(0, text)).collect();
+        relayed(&mut stream(mode, &asked), Surface::Chat, &events)
+            .iter()
+            .map(|left| read(left, 0).0)
+            .collect::<Vec<_>>()
+    };
+    let calm = ["Take it with a meal, ", "and rest, ", "please. ", "So"];
+    assert_eq!(told(Mode::Window, &calm)[..4], ["", "", "", &calm[..3].concat()]);
+    assert_eq!(told(Mode::Clause, &calm)[..4], ["", calm[0], "", &calm[1..3].concat()]);
+    // What is far from a violation as a sentence may be too near to one as a clause.
+    let tense = ["It may seem unlikely, ", "but not to them, no, ", "please. ", "So"];
+    assert_eq!(told(Mode::Clause, &tense)[..4], ["", "", "", &tense[..3].concat()]);
+    let bad = told(Mode::Clause, &["Take it with a meal, ", "or VIOLATE it, ", "please. ", "So"]).concat();
+    assert!(bad.starts_with("Take it with a meal, ") && !bad.contains("VIOLATE"), "{bad}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! The admin port: health, readiness and metrics.
+//! The admin port: health, readiness, metrics, and the policy in force.
 
 use crate::proxy::Proxy;
-use crate::response::{Body, text};
+use crate::response::{Body, json, text};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,15 +21,19 @@ impl Readiness {
     }
 }
 
+const PLAIN: &str = "text/plain; charset=utf-8";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 /// Answers one request of an operator.
-#[must_use]
-pub fn handle(proxy: &Proxy, ready: &Readiness, request: &Request<Incoming>) -> Response<Body> {
-    const PLAIN: &str = "text/plain; charset=utf-8";
-    const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub async fn handle(proxy: &Proxy, ready: &Readiness, request: &Request<Incoming>) -> Response<Body> {
+    if (request.method(), request.uri().path()) == (&Method::POST, "/policy/reload") {
+        return reload(proxy).await;
+    }
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        return text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "GET only\n");
+        return text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "GET only, and POST /policy/reload\n");
     }
     match request.uri().path() {
+        "/policy" => json(&serde_json::json!({"policy": proxy.policy.snapshot().to_string()})),
         "/healthz" => text(StatusCode::OK, PLAIN, "ok\n"),
         "/readyz" if ready.get() => text(StatusCode::OK, PLAIN, "ready\n"),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "not ready\n"),
@@ -40,6 +44,24 @@ pub fn handle(proxy: &Proxy, ready: &Readiness, request: &Request<Incoming>) -> 
                 text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the metrics cannot be written\n")
             }
         },
-        _ => text(StatusCode::NOT_FOUND, PLAIN, "here are /healthz, /readyz and /metrics\n"),
+        _ => text(StatusCode::NOT_FOUND, PLAIN, "here are /healthz, /readyz, /metrics and /policy\n"),
+    }
+}
+
+/// Reads the policy again; it is put in force if it is valid and passes its own tests.
+async fn reload(proxy: &Proxy) -> Response<Body> {
+    let reloaded = proxy.policy.reload(&proxy.guard).await;
+    proxy.metrics.reloaded(reloaded.is_ok());
+    match reloaded {
+        Ok(policy) => {
+            tracing::info!(%policy, "the policy was reloaded");
+            json(&serde_json::json!({"policy": policy.to_string()}))
+        }
+        Err(faults) => {
+            let mut response =
+                json(&serde_json::json!({"policy": proxy.policy.snapshot().to_string(), "faults": faults}));
+            *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+            response
+        }
     }
 }

@@ -123,6 +123,8 @@ impl Record {
             status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16()),
             decision = self.decision(),
             categories = %self.categories(),
+            rule = self.strongest().and_then(|verdict| verdict.rule.as_deref()),
+            shadow = self.shadow(),
             scan = self.scan().id(),
             policy = %self.policy,
             model = %self.model,
@@ -135,8 +137,18 @@ impl Record {
 
     /// The action of the strongest verdict, or how the request failed.
     fn decision(&self) -> &'static str {
-        let strongest = self.verdicts.iter().max_by_key(|verdict| verdict.action.rank());
-        self.error.or(strongest.map(|verdict| verdict.action.id())).unwrap_or("allow")
+        self.error.or(self.strongest().map(|verdict| verdict.action.id())).unwrap_or("allow")
+    }
+
+    fn strongest(&self) -> Option<&Verdict> {
+        self.verdicts.iter().max_by_key(|verdict| verdict.action.rank())
+    }
+
+    /// The rule in the shadow that would have done most, and what.
+    fn shadow(&self) -> Option<String> {
+        let shadows = self.verdicts.iter().filter_map(|verdict| verdict.shadow.as_ref());
+        let shadow = shadows.max_by_key(|shadow| shadow.effect.rank())?;
+        Some(format!("{}: {}", shadow.rule, shadow.effect.id()))
     }
 
     /// Violated principles and types, by their ids.

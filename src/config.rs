@@ -48,7 +48,8 @@ struct RawUpstream {
 
 #[derive(Clone, Debug, Deserialize)]
 struct RawGuard {
-    policy: PathBuf,
+    policy: String,
+    watch: Span,
     model: PathBuf,
     workers: usize,
     queue: usize,
@@ -112,6 +113,8 @@ pub struct Config {
     pub upstream_timeout: Duration,
     /// Where the policy comes from.
     pub policy: Source,
+    /// How often its files are looked at; `None` for never.
+    pub watch: Option<Duration>,
     /// A model folder; `None` for the embedded model.
     pub model: Option<PathBuf>,
     /// Classifier threads.
@@ -213,7 +216,7 @@ pub struct Overrides {
     /// `upstream.url`.
     pub upstream: Option<String>,
     /// `guard.policy`.
-    pub policy: Option<PathBuf>,
+    pub policy: Option<String>,
 }
 
 impl Config {
@@ -231,9 +234,8 @@ impl Config {
         let set = |layers: config::ConfigBuilder<config::builder::DefaultState>, key, value: Option<String>| {
             layers.set_override_option(key, value)
         };
-        let policy = overrides.policy.as_ref().map(|path| path.display().to_string());
         let layers = set(layers, "upstream.url", overrides.upstream.clone());
-        let layers = layers.and_then(|layers| set(layers, "guard.policy", policy));
+        let layers = layers.and_then(|layers| set(layers, "guard.policy", overrides.policy.clone()));
         let layered = layers.and_then(|layers| layers.build()).map_err(|e| vec![e.to_string()])?;
         let mut faults = Vec::new();
         let raw: RawConfig = serde_ignored::deserialize(layered, |key| faults.push(format!("{key}: unknown key")))
@@ -284,7 +286,8 @@ impl RawConfig {
             connect_timeout: upstream.connect_timeout.0,
             idle_timeout: upstream.idle_timeout.0,
             upstream_timeout: upstream.timeout.0,
-            policy: if guard.policy.as_os_str().is_empty() { Source::Embedded } else { Source::File(guard.policy) },
+            policy: Source::named(&guard.policy),
+            watch: Some(guard.watch.0).filter(|every| !every.is_zero()),
             model: Some(guard.model).filter(|path| !path.as_os_str().is_empty()),
             workers: if guard.workers == 0 { cores() } else { guard.workers },
             queue: guard.queue,
@@ -403,7 +406,7 @@ mod tests {
     fn the_embedded_defaults_are_valid() {
         let config = Config::load(&Overrides::default()).unwrap();
         assert_eq!(config.listen.port(), 8080);
-        assert_eq!(config.policy, Source::Embedded);
+        assert_eq!(config.policy, Source::named("ama"));
         assert!(config.upstream_url.is_none() && config.workers > 0);
     }
 

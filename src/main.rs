@@ -60,8 +60,20 @@ enum Command {
 enum PolicyCommand {
     /// Say whether a policy file is valid; every fault is named with its line and key.
     Lint {
-        /// The policy file.
-        file: PathBuf,
+        /// The policy file, or the name of a shipped policy.
+        policy: String,
+    },
+    /// Try the tests that a policy carries; the exit code is 1 when one does not hold.
+    Test {
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Say in what a policy is different from another; the exit code is 1 when it is.
+    Diff {
+        /// The policy file, or the name of a shipped policy.
+        before: String,
+        /// The other one.
+        after: String,
     },
     /// Say which rule decides on a text, by which score, and which of its words the score comes from.
     Explain {
@@ -86,9 +98,9 @@ struct Settings {
     /// A configuration file; see deploy/config.toml for every key.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// A policy file, in place of the embedded one.
+    /// A policy file, or the name of a shipped policy: ama, patient, clinician, research, shadow.
     #[arg(long)]
-    policy: Option<PathBuf>,
+    policy: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -116,11 +128,25 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let whole = runtime()?.block_on(commands::check::jsonl(&config, input, output))?;
             Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
-        Command::Policy { command: PolicyCommand::Lint { file } } => {
-            commands::policy::lint(file)?;
+        Command::Policy { command } => policy(command),
+    }
+}
+
+fn policy(command: PolicyCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        PolicyCommand::Lint { policy } => {
+            commands::policy::lint(&policy)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Policy { command: PolicyCommand::Explain { settings, completion, question, json, text } } => {
+        PolicyCommand::Test { settings } => {
+            let holds = runtime()?.block_on(commands::policy::test(&settings.load(None)?))?;
+            Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
+        PolicyCommand::Diff { before, after } => {
+            let differs = commands::policy::compare(&before, &after)?;
+            Ok(if differs { ExitCode::from(1) } else { ExitCode::SUCCESS })
+        }
+        PolicyCommand::Explain { settings, completion, question, json, text } => {
             let text = text.map_or_else(|| std::io::read_to_string(std::io::stdin()), Ok)?;
             let asked = commands::explain::Asked { text, question, completion, json };
             runtime()?.block_on(commands::explain::run(&settings.load(None)?, &asked))?;

@@ -13,6 +13,7 @@ pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     scans: IntCounterVec,
+    shadows: IntCounterVec,
     stages: HistogramVec,
     held: Histogram,
     windows: IntCounter,
@@ -78,6 +79,11 @@ impl Metrics {
                 "Messages by how much of them was judged.",
                 &["direction", "scan"],
             )?,
+            shadows: counter(
+                "nonnocere_shadow_total",
+                "What rules in the shadow would have done.",
+                &["direction", "action", "rule"],
+            )?,
             stages: registered(&registry, HistogramVec::new(stages.buckets(BUCKETS.to_vec()), &["stage"])?)?,
             held: registered(&registry, Histogram::with_opts(held.buckets(BUCKETS.to_vec()))?)?,
             windows: registered(
@@ -120,6 +126,9 @@ impl Metrics {
         let direction = verdict.direction.id();
         self.requests.with_label_values(&[verdict.action.id(), direction, principle]).inc();
         self.scans.with_label_values(&[direction, verdict.scan.id()]).inc();
+        if let Some(shadow) = &verdict.shadow {
+            self.shadows.with_label_values(&[direction, shadow.effect.id(), &*shadow.rule]).inc();
+        }
         for (kind, count) in &verdict.redacted {
             self.redacted.with_label_values(&[direction, kind.id()]).inc_by(*count);
         }

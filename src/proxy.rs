@@ -9,7 +9,7 @@ use crate::openai::completion::Completion;
 use crate::openai::refusal::Manner;
 use crate::openai::request::{Asked, Request as Question};
 use crate::plug::{self, Plug, moderations::inline};
-use crate::policy::{Action, Direction, Notice, Policy, Rewrite, message::Reader, reload::Live};
+use crate::policy::{Action, Direction, Notice, Policy, message::Reader, reload::Live, rule::Rewrite};
 use crate::receive::{head, receive};
 use crate::relay::{Reading, Relay};
 use crate::response::{self, Body};

@@ -176,8 +176,9 @@ struct Serving {
 }
 
 impl Serving {
-    fn start(policy: &str) -> Self {
+    fn start(policy: &str, watch: &str) -> Self {
         let mut child = nonnocere(&["serve", "--policy", policy])
+            .env("NONNOCERE_GUARD__WATCH", watch)
             .env("NONNOCERE_SERVER__LISTEN", "127.0.0.1:0")
             .env("NONNOCERE_SERVER__ADMIN_LISTEN", "127.0.0.1:0")
             .stdout(Stdio::piped())
@@ -234,7 +235,7 @@ fn serve_starts_greets_reloads_on_sighup_and_stops_on_sigterm() {
     let mut policy = tempfile::NamedTempFile::new().unwrap();
     let embedded = nonnocere::policy::file::EMBEDDED;
     policy.write_all(embedded.as_bytes()).unwrap();
-    let mut serving = Serving::start(policy.path().to_str().unwrap());
+    let mut serving = Serving::start(policy.path().to_str().unwrap(), "0s");
     assert!(serving.greeting.contains("embedded demo"));
     assert!(http(&serving.operators, "GET /readyz", "").starts_with("HTTP/1.1 200"));
 
@@ -258,10 +259,22 @@ fn serve_starts_greets_reloads_on_sighup_and_stops_on_sigterm() {
     std::fs::write(policy.path(), "name = 3\n").unwrap();
     serving.signal("-HUP");
     serving.wait_for("the policy was not reloaded; the old one stays in force");
+    // Nor does one that fails its own tests.
+    let wrong = "\n[[tests]]\nname = \"wrong\"\nprompt = \"How is iron deficiency treated?\"\nexpect = \"block\"\n";
+    std::fs::write(policy.path(), format!("{embedded}{wrong}")).unwrap();
+    serving.signal("-HUP");
+    serving.wait_for("expected block, found allow by no rule");
     assert!(http(&serving.clients, "GET /v1/models", "").contains(other));
+    // An operator is told what is wrong, and what is in force.
+    let answer = http(&serving.operators, "POST /policy/reload", "");
+    assert!(answer.starts_with("HTTP/1.1 422") && answer.contains("expected block"), "{answer}");
+    std::fs::write(policy.path(), embedded.replace("name = \"ama\"", "name = \"third\"")).unwrap();
+    assert!(http(&serving.operators, "POST /policy/reload", "").contains("{\"policy\":\"third@"));
+    assert!(http(&serving.operators, "GET /policy", "").contains("{\"policy\":\"third@"));
     let metrics = http(&serving.operators, "GET /metrics", "");
-    for result in ["ok", "rejected"] {
-        assert!(metrics.contains(&format!("nonnocere_policy_reloads_total{{result=\"{result}\"}} 1")), "{metrics}");
+    for (result, count) in [("ok", 2), ("rejected", 3)] {
+        let series = format!("nonnocere_policy_reloads_total{{result=\"{result}\"}} {count}");
+        assert!(metrics.contains(&series), "{metrics}");
     }
 
     serving.signal("-TERM");
@@ -286,4 +299,69 @@ fn a_decision_is_explained_by_its_rules_and_words() {
     assert!(weight(1) > weight(0), "{explained}");
     let shown = nonnocere(&["policy", "explain", text]).output().unwrap();
     assert!(String::from_utf8_lossy(&shown.stdout).contains("violating-prompt"));
+}
+
+fn policy(arguments: &[&str]) -> (String, Option<i32>) {
+    let output = nonnocere(&[&["policy"], arguments].concat()).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (String::from_utf8_lossy(&said).into_owned(), output.status.code())
+}
+
+#[test]
+fn the_shipped_policies_pass_their_own_tests() {
+    for shipped in &nonnocere::policy::shipped::ALL {
+        let (said, code) = policy(&["test", "--policy", shipped.name]);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.starts_with(&format!("{}@", shipped.name)), "{said}");
+    }
+}
+
+#[test]
+fn a_policy_that_fails_its_own_tests_is_not_served() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let text = "name = \"ours\"\nextends = \"ama\"\n[[tests]]\nname = \"wrong\"\nprompt = \"How is anaemia treated?\"\nexpect = \"block\"\n";
+    file.write_all(text.as_bytes()).unwrap();
+    let path = file.path().to_str().unwrap();
+    let (said, code) = policy(&["test", "--policy", path]);
+    assert!(code == Some(1) && said.contains("line 3: \"wrong\": expected block, found allow by no rule"), "{said}");
+    assert!(said.contains("12 of 13 tests hold"), "{said}");
+    let output = nonnocere(&["serve", "--policy", path])
+        .envs([("NONNOCERE_SERVER__LISTEN", "127.0.0.1:0"), ("NONNOCERE_SERVER__ADMIN_LISTEN", "127.0.0.1:0")])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("does not pass its own tests"), "{said}");
+}
+
+#[test]
+fn two_policies_are_compared() {
+    let (said, code) = policy(&["diff", "ama", "clinician"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("rule \"violating-prompt\", threshold: 0.50 -> 0.70"), "{said}");
+    assert!(said.contains("rule \"doubtful-prompt\": new: prompt violation >= 0.50: flag"), "{said}");
+    let (said, code) = policy(&["diff", "ama", "ama"]);
+    assert!(code == Some(0) && said.contains("no difference"), "{said}");
+    let (said, code) = policy(&["diff", "ama", "nowhere.toml"]);
+    assert!(code == Some(2) && said.contains("nowhere.toml:1: cannot be read"), "{said}");
+}
+
+#[test]
+fn a_policy_is_reloaded_when_a_file_that_it_extends_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    write("base.toml", "name = \"base\"\nextends = \"ama\"\n");
+    let ours = write("ours.toml", "name = \"ours\"\nextends = \"base.toml\"\n");
+    let mut serving = Serving::start(ours.to_str().unwrap(), "20ms");
+    let before = http(&serving.operators, "GET /policy", "");
+    write("base.toml", "name = \"base\"\nextends = \"ama\"\nunjudgeable = \"allow\"\n");
+    serving.wait_for("the policy was reloaded");
+    assert_ne!(http(&serving.operators, "GET /policy", ""), before);
+    write("base.toml", "name = 3\n");
+    serving.wait_for("base.toml:1: name: expected a text that is not empty");
+    serving.signal("-TERM");
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
 }

@@ -34,6 +34,18 @@ pub enum Input {
     },
 }
 
+impl Input {
+    /// The text that is judged, without what it is judged with.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Prompt(text) | Self::Conversation { turn: text, .. } | Self::Completion { completion: text, .. } => {
+                text
+            }
+        }
+    }
+}
+
 /// What the model says of one text: calibrated probabilities, 0 to 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scores {

@@ -9,7 +9,8 @@ use crate::classify::{Input, Scores};
 use crate::config::Config;
 use crate::guard::sentences;
 use crate::policy::message::Reader;
-use crate::policy::{Direction, Evidence, Policy, Weighed};
+use crate::policy::rule::Weighed;
+use crate::policy::{Direction, Evidence, Policy};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::ops::Range;
@@ -52,7 +53,7 @@ pub async fn run(config: &Config, asked: &Asked) -> anyhow::Result<()> {
     let scores = judge(&pool, asked, vec![asked.text.clone()]).await?;
     let scores = scores.first().cloned().unwrap_or(Scores::NONE);
     let reader = Reader { audience: config.streaming.flow.audience, ..Reader::default() };
-    let evidence = Evidence { scores: &scores, in_context: false, reader: &reader };
+    let evidence = Evidence { text: &asked.text, scores: &scores, in_context: false, reader: &reader };
     let rules = policy.weigh(direction, evidence);
     let decides = rules.iter().find(|rule| rule.applies);
     // Where no rule applies, the one that was nearest to it says what is looked at.
@@ -74,7 +75,7 @@ pub async fn run(config: &Config, asked: &Asked) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match asked.json {
         true => writeln!(out, "{}", explained.json(direction, evidence))?,
-        false => explained.write(&mut out, policy.decide(direction, evidence).id())?,
+        false => explained.write(&mut out, policy.decide(direction, evidence).action.id())?,
     }
     Ok(())
 }
@@ -116,7 +117,7 @@ impl Explained<'_> {
         let principles = self.scores.principles().map(|(principle, share)| (principle.id().to_owned(), json!(share)));
         let decides = self.rules.iter().find(|rule| rule.applies).map(|rule| &*rule.rule.name);
         json!({
-            "policy": self.policy.to_string(), "direction": direction.id(), "action": self.policy.decide(direction, evidence).id(),
+            "policy": self.policy.to_string(), "direction": direction.id(), "action": self.policy.decide(direction, evidence).action.id(),
             "rule": decides, "rules": self.rules.iter().map(rule).collect::<Vec<_>>(),
             "scores": {"violation": self.scores.violation, "manipulation": self.scores.manipulation,
                        "crisis": self.scores.crisis, "refusal": self.scores.refusal,

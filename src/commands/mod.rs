@@ -10,6 +10,7 @@ use crate::classify::onnx::{EMBEDDED, ModelFiles, OnnxClassifier};
 use crate::classify::pool::Pool;
 use crate::classify::{Classifier, ClassifyError};
 use crate::config::Config;
+use crate::policy::reload::Live;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,6 +34,11 @@ fn load_folder(folder: &Path) -> Result<OnnxClassifier, ClassifyError> {
     };
     let (model, tokenizer, manifest) = (read("model.onnx")?, read("tokenizer.json")?, read("manifest.json")?);
     OnnxClassifier::load(&ModelFiles { model: &model, tokenizer: &tokenizer, manifest: &manifest })
+}
+
+/// The policy that `config` names, live.
+fn policy_of(config: &Config) -> anyhow::Result<Live> {
+    Live::load(config.policy.clone()).map_err(|found| faults("the policy is not valid", &found))
 }
 
 /// One error that lists all faults, a line each.

@@ -6,7 +6,7 @@ use crate::demo;
 use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::openai::request::{Request, Surface};
-use crate::policy::reload::Live;
+use crate::policy::reload::prove;
 use crate::proxy::{self, Proxy};
 use crate::server::Server;
 use crate::upstream::{Settings, Upstream};
@@ -16,6 +16,7 @@ use http::Uri;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
@@ -25,7 +26,7 @@ use tokio::sync::{Semaphore, watch};
 /// # Errors
 /// When the model, the policy or a port cannot be had.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let policy = Live::load(config.policy.clone()).map_err(|found| super::faults("the policy is not valid", &found))?;
+    let policy = super::policy_of(&config)?;
     let data = bind(config.listen, "server.listen").await?;
     let admin = bind(config.admin_listen, "server.admin_listen").await?;
     let (address, admin_address) = (data.local_addr()?, admin.local_addr()?);
@@ -51,8 +52,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let operators = {
         let (proxy, ready) = (Arc::clone(&proxy), Arc::clone(&ready));
         let handle = move |request| {
-            let response = admin::handle(&proxy, &ready, &request);
-            async { response }
+            let (proxy, ready) = (Arc::clone(&proxy), Arc::clone(&ready));
+            async move { admin::handle(&proxy, &ready, &request).await }
         };
         server(admin, &config, &stopping).run(handle)
     };
@@ -67,6 +68,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (operators, clients) = (tokio::spawn(operators), tokio::spawn(clients));
 
     warm_up(&proxy).await?;
+    let proven = prove(&proxy.policy.snapshot(), &proxy.guard).await;
+    proven.map_err(|lines| super::faults("the policy does not pass its own tests", &lines))?;
+    if let Some(every) = config.watch {
+        drop(tokio::spawn(watch(Arc::clone(&proxy), every)));
+    }
     ready.set(true);
     tracing::info!(%address, %admin_address, policy = %proxy.policy.snapshot(), model = proxy.guard.model(), "ready");
     greet(address, admin_address, config.upstream_url.as_ref())?;
@@ -118,24 +124,39 @@ async fn signals(proxy: &Proxy) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         tokio::select! {
-            Some(()) = hangup.recv() => reload(proxy),
+            Some(()) = hangup.recv() => reload(proxy).await,
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
         }
     }
 }
 
-fn reload(proxy: &Proxy) {
-    match proxy.policy.reload() {
-        Ok(policy) => {
-            proxy.metrics.reloaded(true);
-            tracing::info!(%policy, "the policy was reloaded");
-        }
+/// Reads the policy again, and puts it in force if it is valid and passes its own tests.
+async fn reload(proxy: &Proxy) {
+    let reloaded = proxy.policy.reload(&proxy.guard).await;
+    proxy.metrics.reloaded(reloaded.is_ok());
+    match reloaded {
+        Ok(policy) => tracing::info!(%policy, "the policy was reloaded"),
         Err(faults) => {
-            proxy.metrics.reloaded(false);
             for fault in faults {
-                tracing::error!(%fault, "the policy was not reloaded; the old one stays in force");
+                tracing::error!(fault, "the policy was not reloaded; the old one stays in force");
             }
+        }
+    }
+}
+
+/// Looks every so often whether the policy's files have changed, and reloads it when they have.
+async fn watch(proxy: Arc<Proxy>, every: Duration) {
+    let mut known = proxy.policy.snapshot().to_string();
+    loop {
+        tokio::time::sleep(every).await;
+        let found = {
+            let (proxy, known) = (Arc::clone(&proxy), known.clone());
+            tokio::task::spawn_blocking(move || proxy.policy.changed(&known)).await
+        };
+        if let Ok(Some(found)) = found {
+            known = found;
+            reload(&proxy).await;
         }
     }
 }

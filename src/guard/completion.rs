@@ -9,7 +9,8 @@ use crate::classify::reading::Judged;
 use crate::detect::Coverage;
 use crate::openai::completion::Completion;
 use crate::openai::request::Asked;
-use crate::policy::{Action, Direction, Evidence, Notice, Policy, Rewrite};
+use crate::policy::rule::Rewrite;
+use crate::policy::{Action, Direction, Evidence, Notice, Policy, Ruling};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,8 +59,8 @@ impl Guard {
         let mut refused: BTreeMap<u64, Notice> = BTreeMap::new();
         let mut excised: BTreeMap<(u64, String), (String, Notice)> = BTreeMap::new();
         for (text, judged) in texts.into_iter().zip(judged) {
-            let action = text.decide(&judged);
-            match &action {
+            let ruling = text.decide(text.text, &judged);
+            match &ruling.action {
                 Action::Rewrite(Rewrite::Excise, notice) => match self.excised(text, notice).await {
                     Some(cuts) => {
                         let left = changed(text.text, &cuts);
@@ -72,7 +73,7 @@ impl Guard {
                 }
                 Action::Allow | Action::Flag => {}
             }
-            verdict.add(action, judged.scores);
+            verdict.add(ruling, judged.scores);
         }
         let mut found = BTreeSet::new();
         let change = |index: u64, said: &str| {
@@ -104,12 +105,13 @@ impl Guard {
             return None;
         }
         let judged = self.pool.judge(sentences.iter().map(|one| text.input(one)).collect()).await.ok()?;
-        let bad: Vec<bool> = judged.iter().map(|judged| text.decide(judged).stops()).collect();
+        let stops = |(words, judged): (&str, &Judged)| text.decide(words, judged).action.stops();
+        let bad: Vec<bool> = sentences.iter().copied().zip(&judged).map(stops).collect();
         let cuts = rewrite::without(&sentences, &bad, &notice.message)?;
         // The notice is ours: what is judged is what is left of the LLM's words.
         let words: String = sentences.iter().zip(&bad).filter(|(_, bad)| !**bad).map(|(one, _)| *one).collect();
         let judged = self.pool.judge(vec![text.input(&words)]).await.ok()?;
-        (!judged.iter().any(|judged| text.decide(judged).stops())).then_some(cuts)
+        (!judged.iter().any(|judged| stops((&words, judged)))).then_some(cuts)
     }
 
     /// The completion without what cannot be judged, which is all of it.
@@ -166,8 +168,8 @@ impl Text<'_> {
         Input::Completion { prompt, completion: words.to_owned() }
     }
 
-    fn decide(&self, judged: &Judged) -> Action {
-        let evidence = Evidence { scores: &judged.scores, in_context: false, reader: &self.asked.reader };
+    fn decide(&self, words: &str, judged: &Judged) -> Ruling {
+        let evidence = Evidence { text: words, scores: &judged.scores, in_context: false, reader: &self.asked.reader };
         self.policy.decide(Direction::Completion, evidence)
     }
 }

@@ -12,6 +12,7 @@ mod rewrite;
 mod sentence;
 pub mod stream;
 pub mod surrogates;
+mod trial;
 mod verdict;
 
 pub use cleared::Cleared;
@@ -27,7 +28,7 @@ use crate::openai::refusal::FinishReason;
 use crate::openai::request::{Asked, Request};
 use crate::policy::message::Reader;
 use crate::policy::taxonomy::Principle;
-use crate::policy::{Action, Direction, Evidence, FailMode, Notice, Policy, Unjudgeable};
+use crate::policy::{Action, Direction, Evidence, FailMode, Notice, Policy, Ruling, Unjudgeable};
 use bytes::Bytes;
 use memory::Refused;
 use std::sync::Arc;
@@ -113,21 +114,22 @@ impl Guard {
         direction: Direction,
         inputs: Vec<(Input, bool)>,
     ) -> Result<Vec<Verdict>, Unavailable> {
+        let texts: Vec<String> = inputs.iter().map(|(input, _)| input.text().to_owned()).collect();
         let (inputs, opaque): (Vec<Input>, Vec<bool>) = inputs.into_iter().unzip();
         let judged = match self.pool.judge(inputs).await {
             Ok(judged) => judged,
             Err(why) => return Ok(vec![pass_unjudged(policy, direction, why)?; opaque.len()]),
         };
-        let verdict = |(Judged { scores, coverage }, opaque): (Judged, bool)| {
+        let verdict = |((Judged { scores, coverage }, opaque), text): ((Judged, bool), String)| {
             let mut verdict = Verdict::nothing(direction, scan(opaque, coverage));
             if refuses(policy, opaque, coverage) {
                 verdict = unjudgeable(direction).1;
             }
-            let evidence = Evidence { scores: &scores, in_context: false, reader: &Reader::default() };
+            let evidence = Evidence { text: &text, scores: &scores, in_context: false, reader: &Reader::default() };
             verdict.add(policy.decide(direction, evidence), scores);
             verdict
         };
-        Ok(judged.into_iter().zip(opaque).map(verdict).collect())
+        Ok(judged.into_iter().zip(opaque).zip(texts).map(verdict).collect())
     }
 }
 
@@ -197,6 +199,7 @@ fn unjudgeable(direction: Direction) -> (Notice, Verdict) {
         rule: "unjudgeable".into(),
     };
     let mut verdict = Verdict::nothing(direction, Scan::Partial);
-    verdict.add(Action::Block(notice.clone()), Scores::NONE);
+    let ruling = Ruling { action: Action::Block(notice.clone()), rule: Some(Arc::clone(&notice.rule)), shadow: None };
+    verdict.add(ruling, Scores::NONE);
     (notice, verdict)
 }

@@ -10,7 +10,7 @@ use crate::classify::{Input, Scores};
 use crate::detect::Coverage;
 use crate::openai::request::{Request, Surface};
 use crate::policy::taxonomy::Principle;
-use crate::policy::{Action, Direction, Evidence, Policy};
+use crate::policy::{Action, Direction, Evidence, Policy, Ruling};
 
 /// From here on a completion counts as declining.
 const DECLINED: f32 = 0.5;
@@ -107,13 +107,16 @@ impl Guard {
         let direction = if is_said { Direction::Completion } else { Direction::Prompt };
         let (in_context, reader) = (matches!(input, Input::Conversation { .. }), &request.asked().reader);
         let decide = |scores: &Scores| {
-            match policy.decide(direction, Evidence { scores, in_context, reader }) {
+            let ruling = policy.decide(direction, Evidence { text: input.text(), scores, in_context, reader });
+            let action = match ruling.action {
                 // What the LLM said before cannot be changed any more.
                 Action::Rewrite(_, notice) if is_said || !request.can_be_steered() => Action::Block(notice),
                 action => action,
-            }
+            };
+            Ruling { action, ..ruling }
         };
-        let action = decide(&scores);
+        let ruling = decide(&scores);
+        let action = ruling.action.clone();
         if matches!(action, Action::Block(_) | Action::Rewrite(..)) {
             match (&standing, &input) {
                 (Standing::Answered(exchange), _) if self.declined(exchange.clone()).await => return,
@@ -126,14 +129,14 @@ impl Guard {
         }
         // Who needs help may ask for what must not be given: beside the help, that counts as ever.
         let beside = match &action {
-            Action::Escalate(_) => decide(&Scores { crisis: 0.0, ..scores.clone() }),
+            Action::Escalate(_) => decide(&Scores { crisis: 0.0, ..scores.clone() }).action,
             action => action.clone(),
         };
         findings.is_refused |= matches!(beside, Action::Block(_));
         if let Action::Rewrite(..) = beside {
             findings.steered = Some(scores.likeliest().principle);
         }
-        findings.verdict.add(action, scores);
+        findings.verdict.add(ruling, scores);
     }
 
     /// Whether the completion in `exchange` declined what was asked; what cannot be judged did not.

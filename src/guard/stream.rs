@@ -228,7 +228,7 @@ impl Stream {
             let is_excised = self.excises.keys().any(|key| self.says(key, choice, hash));
             if !is_refused && !is_excised && !text.trim().is_empty() && !self.settled.contains(&hash) {
                 inputs.push(answer(&self.asked, choice, &text));
-                subjects.push(Subject::Whole { choice, hash });
+                subjects.push(Subject::Whole { choice, hash, text });
             }
         }
         if inputs.is_empty() {

@@ -2,9 +2,11 @@
 
 use crate::classify::Scores;
 use crate::detect::phi::Kind;
+use crate::policy::rule::Rewrite;
 use crate::policy::taxonomy::{Principle, ViolationType};
-use crate::policy::{Action, Direction, Notice, Rewrite};
+use crate::policy::{Action, Direction, Notice, Ruling, Shadow};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How much of a message was judged; more of it is less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +38,10 @@ pub struct Verdict {
     pub direction: Direction,
     /// What the policy wants done.
     pub action: Action,
+    /// The rule that wants it; none where no rule applies.
+    pub rule: Option<Arc<str>>,
+    /// The strongest rule in the shadow that applies.
+    pub shadow: Option<Shadow>,
     /// The scores that the action rests on; where every text is allowed, those of the likeliest violation.
     pub scores: Scores,
     /// How much was judged.
@@ -48,14 +54,26 @@ impl Verdict {
     /// The verdict on a message in which nothing was found.
     #[must_use]
     pub(super) const fn nothing(direction: Direction, scan: Scan) -> Self {
-        Self { direction, action: Action::Allow, scores: Scores::NONE, scan, redacted: BTreeMap::new() }
+        Self {
+            direction,
+            action: Action::Allow,
+            rule: None,
+            shadow: None,
+            scores: Scores::NONE,
+            scan,
+            redacted: BTreeMap::new(),
+        }
     }
 
     /// Adds the judgement of one more text.
-    pub(super) fn add(&mut self, action: Action, scores: Scores) {
+    pub(super) fn add(&mut self, Ruling { action, rule, shadow }: Ruling, scores: Scores) {
         let stronger = (action.rank(), scores.violation) >= (self.action.rank(), self.scores.violation);
         if stronger {
-            (self.action, self.scores) = (action, scores);
+            (self.action, self.rule, self.scores) = (action, rule, scores);
+        }
+        let rank = |shadow: &Option<Shadow>| shadow.as_ref().map(|shadow| shadow.effect.rank());
+        if rank(&shadow) > rank(&self.shadow) {
+            self.shadow = shadow;
         }
     }
 
@@ -63,6 +81,7 @@ impl Verdict {
     pub(super) fn redacted(&mut self, counts: &BTreeMap<Kind, u64>) {
         if !counts.is_empty() && self.action == Action::Allow {
             let notice = Notice { message: "".into(), rule: "phi".into() };
+            self.rule = Some(Arc::clone(&notice.rule));
             self.action = Action::Rewrite(Rewrite::Redact, notice);
         }
         for (kind, count) in counts {

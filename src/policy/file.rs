@@ -1,18 +1,29 @@
 //! Reads a policy file. All faults of a file are found in one reading, each with its line and key.
+//!
+//! A file may extend another one, or a [shipped](super::shipped) policy: what it does not say holds as it is there. Its rules
+//! and tests of the same name change those, key by key; another rule of its own stands behind the one that it follows in
+//! the file.
 
-use super::message::{self, Audience, Messages};
+mod read;
+mod rules;
+mod tests_of;
+
+use super::message::{self, Messages};
 use super::taxonomy::Principle;
-use super::{Direction, Effect, FailMode, OnUnavailable, Phi, Policy, Rewrite, Rule, Score, Unjudgeable};
+use super::{FailMode, OnUnavailable, Phi, Policy, Unjudgeable, shipped};
 use crate::digest;
+use read::{Reader, Section, span};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
 use std::panic::catch_unwind;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use toml_edit::{Document, Item, Table};
 
-/// The policy that ships inside the binary.
+/// The policy that holds where nobody says otherwise.
 pub const EMBEDDED: &str = include_str!("../../policies/ama.toml");
+
+/// So many files may extend one another.
+const DEEPEST: usize = 8;
 
 /// One thing that is wrong with a policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +46,40 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Reads a policy from the text of the file named `file`.
+/// Reads a policy from the text of the file named `file`, and those that it extends.
 ///
 /// # Errors
 /// Every [`Fault`] of the file, in the order of its lines.
 pub fn parse(file: &str, text: &str) -> Result<Policy, Vec<Fault>> {
+    parse_in(file, text, &[real(Path::new(file))])
+}
+
+/// Reads the policy file at `path`.
+///
+/// # Errors
+/// Every [`Fault`]; that it cannot be read is one.
+pub fn open(path: &Path) -> Result<Policy, Vec<Fault>> {
+    open_in(path, &[real(path)])
+}
+
+/// The path of a file, the same by whatever way it is named.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Reads a file that is the last of a `chain` of files that extend one another.
+fn open_in(path: &Path, chain: &[PathBuf]) -> Result<Policy, Vec<Fault>> {
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse_in(&name, &text, chain),
+        Err(e) => {
+            let message = format!("cannot be read: {e}");
+            Err(vec![Fault { file: name, line: 1, key: String::new(), message }])
+        }
+    }
+}
+
+fn parse_in(file: &str, text: &str, chain: &[PathBuf]) -> Result<Policy, Vec<Fault>> {
     let mut reader = Reader { file, text, faults: Vec::new() };
     // The parser panics at some files that are no TOML; a reload must not end with it.
     let document = match catch_unwind(|| Document::parse(text)) {
@@ -53,7 +93,7 @@ pub fn parse(file: &str, text: &str) -> Result<Policy, Vec<Fault>> {
             return Err(reader.faults);
         }
     };
-    let policy = reader.policy(Section { table: document.as_table(), at: "" });
+    let policy = reader.policy(Section { table: document.as_table(), at: "" }, chain);
     reader.faults.sort_by_key(|fault| fault.line);
     match policy {
         Some(policy) if reader.faults.is_empty() => Ok(policy),
@@ -61,34 +101,41 @@ pub fn parse(file: &str, text: &str) -> Result<Policy, Vec<Fault>> {
     }
 }
 
-/// A table, and the dotted key that leads to it.
-#[derive(Clone, Copy)]
-struct Section<'a> {
-    table: &'a Table,
-    at: &'a str,
-}
-
-struct Reader<'a> {
-    file: &'a str,
-    text: &'a str,
-    faults: Vec<Fault>,
-}
-
 impl Reader<'_> {
-    fn policy(&mut self, section: Section<'_>) -> Option<Policy> {
+    fn policy(&mut self, section: Section<'_>, chain: &[PathBuf]) -> Option<Policy> {
+        const KEYS: [&str; 10] = [
+            "name",
+            "description",
+            "extends",
+            "shadow",
+            "unjudgeable",
+            "on_unavailable",
+            "phi",
+            "instead",
+            "rules",
+            "tests",
+        ];
         let table = section.table;
-        self.known_keys(section, &["name", "description", "unjudgeable", "on_unavailable", "phi", "instead", "rules"]);
+        self.known_keys(section, &KEYS);
+        let base = match table.get("extends") {
+            None => None,
+            // Without what it extends, nothing else can be said of a file.
+            Some(item) => Some(self.extended(item, chain)?),
+        };
+        let base = base.as_ref();
         let name = self.text_of(section, "name");
         if table.contains_key("description") {
             self.text_of(section, "description");
         }
-        let unjudgeable =
-            self.one_of(section, "unjudgeable", &[("allow", Unjudgeable::Allow), ("block", Unjudgeable::Block)]);
-        let on_unavailable = self.on_unavailable(table);
-        let phi = self.phi(table);
-        let instead = self.instead(table);
-        let rules = self.rules(table);
-        let hash = digest::short(self.text.as_bytes());
+        let ways = [("allow", Unjudgeable::Allow), ("block", Unjudgeable::Block)];
+        let unjudgeable = self.one_of_or((section, "unjudgeable"), &ways, base.map(|base| base.unjudgeable));
+        let on_unavailable = self.on_unavailable(table, base.map(|base| base.on_unavailable));
+        let phi = self.phi(table, base.map(|base| base.phi).unwrap_or_default());
+        let instead = self.instead(table, base.map(|base| base.instead.clone()).unwrap_or_default());
+        let is_shadow = self.flag_or(section, "shadow", None);
+        let rules = self.rules(table, base.map(|base| &*base.rules), is_shadow?);
+        let tests = self.tests(table, base.map(|base| &*base.tests));
+        let hash = digest::short(&[self.text.as_bytes(), base.map_or("", |base| &base.hash).as_bytes()].concat());
         Some(Policy {
             name: name?,
             hash,
@@ -97,32 +144,66 @@ impl Reader<'_> {
             phi: phi?,
             rules: rules?,
             instead: instead?,
+            tests: tests?,
         })
     }
 
+    /// The policy that this one extends.
+    fn extended(&mut self, item: &Item, chain: &[PathBuf]) -> Option<Policy> {
+        let Some(name) = item.as_str() else {
+            let names: Vec<&str> = shipped::ALL.iter().map(|shipped| shipped.name).collect();
+            let message =
+                format!("expected the name of a shipped policy ({}), or the path of a file", names.join(", "));
+            self.fault(item.span(), "extends", &message);
+            return None;
+        };
+        let path = Path::new(self.file).parent().unwrap_or(Path::new("")).join(name);
+        let longer = [chain, &[real(&path)]].concat();
+        let read = match shipped::named(name) {
+            Some(shipped) => parse_in(shipped.file, shipped.text, chain),
+            None if chain.contains(&real(&path)) || chain.len() >= DEEPEST => {
+                let message = format!("at most {DEEPEST} files may extend one another, and not in a circle");
+                self.fault(item.span(), "extends", &message);
+                return None;
+            }
+            None => open_in(&path, &longer),
+        };
+        match read {
+            Ok(base) => Some(base),
+            Err(faults) => {
+                let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                self.fault(item.span(), "extends", &all.join("; "));
+                None
+            }
+        }
+    }
+
     /// Whether identifiers of people are taken out; they are left where nothing is said.
-    fn phi(&mut self, table: &Table) -> Option<Phi> {
+    fn phi(&mut self, table: &Table, base: Phi) -> Option<Phi> {
         const WAYS: [(&str, bool); 2] = [("pass", false), ("redact", true)];
-        let Some(item) = table.get("phi") else { return Some(Phi::default()) };
+        let Some(item) = table.get("phi") else { return Some(base) };
         let Some(sides) = item.as_table() else {
             self.fault(item.span(), "phi", "expected a table with prompt and completion");
             return None;
         };
         let sides = Section { table: sides, at: "phi." };
         self.known_keys(sides, &["prompt", "completion"]);
-        let prompt = self.one_of(sides, "prompt", &WAYS);
-        let completion = self.one_of(sides, "completion", &WAYS);
+        let prompt = self.one_of_or((sides, "prompt"), &WAYS, Some(base.prompt));
+        let completion = self.one_of_or((sides, "completion"), &WAYS, Some(base.completion));
         Some(Phi { prompt: prompt?, completion: completion? })
     }
 
     /// What can be done instead of what goes against each principle.
-    fn instead(&mut self, table: &Table) -> Option<BTreeMap<Principle, Messages>> {
-        let Some(item) = table.get("instead") else { return Some(BTreeMap::new()) };
+    fn instead(
+        &mut self,
+        table: &Table,
+        mut found: BTreeMap<Principle, Messages>,
+    ) -> Option<BTreeMap<Principle, Messages>> {
+        let Some(item) = table.get("instead") else { return Some(found) };
         let Some(principles) = item.as_table_like() else {
             self.fault(item.span(), "instead", "expected a table for each principle, such as [instead.IV]");
             return None;
         };
-        let mut found = BTreeMap::new();
         for (id, item) in principles.iter() {
             let key = format!("instead.{id}");
             match (Principle::from_id(id), self.languages(item, &key)) {
@@ -161,210 +242,22 @@ impl Reader<'_> {
         Some(messages)
     }
 
-    fn on_unavailable(&mut self, table: &Table) -> Option<OnUnavailable> {
+    fn on_unavailable(&mut self, table: &Table, base: Option<OnUnavailable>) -> Option<OnUnavailable> {
         const MODES: [(&str, FailMode); 2] = [("allow", FailMode::Open), ("block", FailMode::Closed)];
-        let Some(modes) = table.get("on_unavailable").and_then(Item::as_table) else {
-            self.fault(
-                span(table.get("on_unavailable")),
-                "on_unavailable",
-                "expected a table with prompt and completion",
-            );
+        let item = table.get("on_unavailable");
+        if let (None, Some(base)) = (item, base) {
+            return Some(base);
+        }
+        let Some(modes) = item.and_then(Item::as_table) else {
+            self.fault(span(item), "on_unavailable", "expected a table with prompt and completion");
             return None;
         };
         let modes = Section { table: modes, at: "on_unavailable." };
         self.known_keys(modes, &["prompt", "completion"]);
-        let prompt = self.one_of(modes, "prompt", &MODES);
-        let completion = self.one_of(modes, "completion", &MODES);
+        let prompt = self.one_of_or((modes, "prompt"), &MODES, base.map(|base| base.prompt));
+        let completion = self.one_of_or((modes, "completion"), &MODES, base.map(|base| base.completion));
         Some(OnUnavailable { prompt: prompt?, completion: completion? })
     }
-
-    fn rules(&mut self, table: &Table) -> Option<Vec<Rule>> {
-        let Some(tables) = table.get("rules").and_then(Item::as_array_of_tables) else {
-            self.fault(span(table.get("rules")), "rules", "expected at least one [[rules]] table");
-            return None;
-        };
-        // Each rule is read even after a faulty one, so that all faults are reported.
-        let rules: Vec<Option<Rule>> = tables
-            .iter()
-            .enumerate()
-            .map(|(index, rule)| self.rule(Section { table: rule, at: &format!("rules[{index}].") }))
-            .collect();
-        rules.into_iter().collect()
-    }
-
-    fn rule(&mut self, section: Section<'_>) -> Option<Rule> {
-        const KEYS: [&str; 9] = [
-            "name",
-            "direction",
-            "score",
-            "principles",
-            "audiences",
-            "threshold",
-            "threshold_in_context",
-            "action",
-            "message",
-        ];
-        self.known_keys(section, &KEYS);
-        let name = self.text_of(section, "name");
-        let directions = [("prompt", Direction::Prompt), ("completion", Direction::Completion)];
-        let direction = self.one_of(section, "direction", &directions);
-        let scores =
-            [("violation", Score::Violation), ("manipulation", Score::Manipulation), ("crisis", Score::Crisis)];
-        let score = self.one_of(section, "score", &scores);
-        let principles = self.principles(section);
-        let audiences = self.audiences(section);
-        let threshold = self.threshold(section, "threshold");
-        let in_context = match section.table.get("threshold_in_context") {
-            None => threshold,
-            Some(_) => self.threshold(section, "threshold_in_context"),
-        };
-        let effects = [
-            ("allow", Effect::Allow),
-            ("flag", Effect::Flag),
-            ("steer", Effect::Rewrite(Rewrite::Steer)),
-            ("replace", Effect::Rewrite(Rewrite::Replace)),
-            ("excise", Effect::Rewrite(Rewrite::Excise)),
-            ("regenerate", Effect::Rewrite(Rewrite::Regenerate)),
-            ("escalate", Effect::Escalate),
-            ("block", Effect::Block),
-        ];
-        let effect = self.one_of(section, "action", &effects);
-        let side = match effect {
-            Some(Effect::Rewrite(Rewrite::Steer)) => {
-                Some((Direction::Prompt, "steer changes prompts, not completions"))
-            }
-            Some(Effect::Rewrite(_)) => Some((Direction::Completion, "this action changes completions, not prompts")),
-            _ => None,
-        };
-        if let Some((_, why)) = side.filter(|(side, _)| direction.is_some_and(|direction| direction != *side)) {
-            self.fault(span(section.table.get("action")), &format!("{}action", section.at), why);
-            return None;
-        }
-        let message = self.message(section, effect);
-        Some(Rule {
-            name: Arc::from(name?),
-            direction: direction?,
-            score: score?,
-            principles: principles?,
-            audiences: audiences?,
-            threshold: threshold?,
-            threshold_in_context: in_context?,
-            effect: effect?,
-            message: message?,
-        })
-    }
-
-    /// The words of a rule. Only what stands in place of an answer, or before it, needs any.
-    fn message(&mut self, section: Section<'_>, effect: Option<Effect>) -> Option<Messages> {
-        let Section { table, at } = section;
-        let (key, item) = (format!("{at}message"), table.get("message"));
-        match (effect, item) {
-            (Some(Effect::Allow | Effect::Flag) | None, _) => Some(Messages::default()),
-            (_, Some(item)) => self.languages(item, &key),
-            (_, None) => {
-                self.fault(table.span(), &key, "expected a text that is not empty, or a text for each language");
-                None
-            }
-        }
-    }
-
-    fn principles(&mut self, Section { table, at }: Section<'_>) -> Option<Vec<Principle>> {
-        let item = match table.get("principles") {
-            None => return Some(Vec::new()),
-            Some(item) => item,
-        };
-        let key = format!("{at}principles");
-        let Some(array) = item.as_array().filter(|array| !array.is_empty()) else {
-            self.fault(item.span(), &key, "expected a list such as [\"I\", \"IX\", \"G\"]; leave it out for all");
-            return None;
-        };
-        let found: Vec<Option<Principle>> = array
-            .iter()
-            .map(|value| {
-                let principle = value.as_str().and_then(Principle::from_id);
-                if principle.is_none() {
-                    let shown = value.to_string();
-                    self.fault(value.span(), &key, &format!("unknown principle {}; known: I to IX, G", shown.trim()));
-                }
-                principle
-            })
-            .collect();
-        found.into_iter().collect()
-    }
-
-    fn audiences(&mut self, Section { table, at }: Section<'_>) -> Option<Vec<Audience>> {
-        let Some(item) = table.get("audiences") else { return Some(Vec::new()) };
-        let named = |name: &str| Audience::ALL.iter().find(|(known, _)| *known == name).map(|(_, audience)| *audience);
-        let names = item.as_array().filter(|names| !names.is_empty());
-        let found = names.and_then(|names| names.iter().map(|name| named(name.as_str()?)).collect());
-        if found.is_none() {
-            let names = Audience::ALL.map(|(name, _)| name).join(", ");
-            self.fault(
-                item.span(),
-                &format!("{at}audiences"),
-                &format!("expected a list of some of {names}; leave it out for all"),
-            );
-        }
-        found
-    }
-
-    fn threshold(&mut self, Section { table, at }: Section<'_>, key: &str) -> Option<f32> {
-        let item = table.get(key);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a probability fits an f32")]
-        let number =
-            item.and_then(|item| item.as_float().or_else(|| item.as_integer().map(|n| n as f64))).map(|n| n as f32);
-        let valid = number.filter(|number| (0.0..=1.0).contains(number));
-        if valid.is_none() {
-            let place = span(item).or_else(|| table.span());
-            self.fault(place, &format!("{at}{key}"), "expected a probability between 0 and 1");
-        }
-        valid
-    }
-
-    fn text_of(&mut self, Section { table, at }: Section<'_>, key: &str) -> Option<String> {
-        let item = table.get(key);
-        let text = item.and_then(Item::as_str).filter(|text| !text.trim().is_empty());
-        if text.is_none() {
-            self.fault(span(item).or_else(|| table.span()), &format!("{at}{key}"), "expected a text that is not empty");
-        }
-        text.map(str::to_owned)
-    }
-
-    fn one_of<T: Copy>(&mut self, section: Section<'_>, key: &str, choices: &[(&str, T)]) -> Option<T> {
-        let Section { table, at } = section;
-        let item = table.get(key);
-        let name = item.and_then(Item::as_str);
-        let found = choices.iter().find(|(choice, _)| Some(*choice) == name).map(|(_, value)| *value);
-        if found.is_none() {
-            let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
-            let place = span(item).or_else(|| table.span());
-            self.fault(place, &format!("{at}{key}"), &format!("expected one of {}", names.join(", ")));
-        }
-        found
-    }
-
-    fn known_keys(&mut self, Section { table, at }: Section<'_>, known: &[&str]) {
-        for (key, item) in table.iter().filter(|(key, _)| !known.contains(key)) {
-            let place = table.key(key).and_then(toml_edit::Key::span).or_else(|| item.span());
-            self.fault(place, &format!("{at}{key}"), &format!("unknown key; known: {}", known.join(", ")));
-        }
-    }
-
-    fn fault(&mut self, place: Option<Range<usize>>, key: &str, message: &str) {
-        let before = place.and_then(|place| self.text.get(..place.start)).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let fault = Fault {
-            file: self.file.to_owned(),
-            line,
-            key: key.to_owned(),
-            message: message.trim().replace('\n', "; "),
-        };
-        self.faults.push(fault);
-    }
-}
-
-fn span(item: Option<&Item>) -> Option<Range<usize>> {
-    item.and_then(Item::span)
 }
 
 #[cfg(test)]
@@ -406,15 +299,16 @@ action = "flag"
             shown,
             [
                 "p.toml:2: unjudgeable: expected one of allow, block",
-                "p.toml:3: colour: unknown key; known: name, description, unjudgeable, on_unavailable, phi, instead, rules",
+                "p.toml:3: colour: unknown key; known: name, description, extends, shadow, unjudgeable, on_unavailable, phi, \
+                 instead, rules, tests",
                 "p.toml:6: on_unavailable.completion: expected one of allow, block",
                 "p.toml:7: rules[0].message: expected a text that is not empty, or a text for each language",
-                "p.toml:11: rules[0].principles: unknown principle \"X\"; known: I to IX, G",
+                "p.toml:11: rules[0].principles: unknown: \"X\"; known: I to IX, G; leave it out for all",
                 "p.toml:12: rules[0].threshold: expected a probability between 0 and 1",
                 "p.toml:14: rules[1].threshold: expected a probability between 0 and 1",
                 "p.toml:16: rules[1].direction: expected one of prompt, completion",
-                "p.toml:18: rules[1].thresold: unknown key; known: name, direction, score, principles, audiences, \
-                 threshold, threshold_in_context, action, message",
+                "p.toml:18: rules[1].thresold: unknown key; known: name, direction, score, principles, types, audiences, \
+                 patterns, threshold, threshold_in_context, action, message, shadow, enabled",
             ]
         );
     }
@@ -441,5 +335,66 @@ action = "flag"
         let faults = parse("p.toml", "name = \"x\"\nrules = [\n").unwrap_err();
         assert_eq!(faults.len(), 1);
         assert!(faults[0].line >= 2, "{faults:?}");
+    }
+
+    #[test]
+    fn a_policy_extends_another_by_the_names_of_its_rules() {
+        let text = r#"
+name = "ours"
+extends = "ama"
+[on_unavailable]
+completion = "allow"
+[[rules]]
+name = "violating-prompt"
+threshold = 0.9
+[[rules]]
+name = "ward-9"
+direction = "prompt"
+score = "pattern"
+patterns = ["ward 9"]
+action = "flag"
+[[rules]]
+name = "manipulation"
+enabled = false
+[instead.IV]
+en = "Ask the privacy officer."
+"#;
+        let (base, ours) = (parse("ama.toml", EMBEDDED).unwrap(), parse("p.toml", text).unwrap());
+        let names: Vec<&str> = ours.rules.iter().map(|rule| &*rule.name).collect();
+        assert_eq!(names, ["crisis", "violating-prompt", "ward-9", "violating-completion", "manipulation"]);
+        assert_eq!(ours.rules[0], base.rules[0]);
+        let [own, theirs] = [&ours.rules[1], &base.rules[1]];
+        assert!((own.threshold - 0.9).abs() < 1e-6 && own.message == theirs.message);
+        assert!((own.threshold_in_context - theirs.threshold_in_context).abs() < 1e-6);
+        assert!(!ours.rules[4].is_enabled && base.rules[3].is_enabled);
+        let modes = (ours.on_unavailable.prompt, ours.on_unavailable.completion);
+        assert_eq!(modes, (FailMode::Closed, FailMode::Open));
+        assert_eq!((ours.instead.len(), ours.tests.len()), (base.instead.len(), base.tests.len()));
+        assert_ne!(ours.hash, parse("p.toml", &text.replace("\"ama\"", "\"patient\"")).unwrap().hash);
+    }
+
+    #[test]
+    fn files_extend_one_another_and_not_in_a_circle() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("base.toml", "name = \"base\"\nextends = \"ama\"\nunjudgeable = \"allow\"");
+        write("ours.toml", "name = \"ours\"\nextends = \"base.toml\"");
+        assert_eq!(open(&folder.path().join("ours.toml")).unwrap().unjudgeable, Unjudgeable::Allow);
+        write("base.toml", "name = \"base\"\nextends = \"ours.toml\"");
+        let shown = |name: &str| open(&folder.path().join(name)).unwrap_err()[0].to_string();
+        assert!(shown("ours.toml").contains("not in a circle"), "{}", shown("ours.toml"));
+        write("base.toml", "name = \"base\"\nunjudgeable = 3");
+        assert!(shown("ours.toml").contains("base.toml:2: unjudgeable: expected one of allow, block"));
+        write("ours.toml", "name = \"ours\"\nextends = \"none\"");
+        assert!(shown("ours.toml").contains("none:1: cannot be read"), "{}", shown("ours.toml"));
+    }
+
+    #[test]
+    fn the_shipped_policies_are_valid() {
+        for shipped in &shipped::ALL {
+            let policy = parse(shipped.file, shipped.text).unwrap_or_else(|faults| panic!("{}", faults[0]));
+            assert_eq!(policy.name, shipped.name);
+            assert!(!policy.tests.is_empty());
+        }
     }
 }

@@ -28,6 +28,11 @@ impl Messages {
         self.0.is_empty()
     }
 
+    /// Every text with its language.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(language, text)| (language.as_str(), &**text))
+    }
+
     /// The text in the first language of `wanted` that there is; else in English, else in any.
     #[must_use]
     pub fn text(&self, wanted: &Languages) -> Arc<str> {
@@ -68,6 +73,17 @@ impl Audience {
         ("staff", Self::Staff),
         ("research", Self::Research),
     ];
+
+    /// Its name in policies, configurations and records.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Patient => "patient",
+            Self::Clinician => "clinician",
+            Self::Staff => "staff",
+            Self::Research => "research",
+        }
+    }
 }
 
 /// Languages that a client reads, the best first.

@@ -1,14 +1,21 @@
 //! What the operator says: a [`Policy`] turns [`Scores`] into an [`Action`].
 //!
-//! [`Policy::decide`] is pure and total. [`mod@file`] reads policies, [`reload`] keeps the live one.
+//! [`Policy::decide`] is pure and total. [`mod@file`] reads policies, [`reload`] keeps the live one. A policy carries its own
+//! [tests](expectation), which must hold before it is put in force.
 
+pub mod diff;
+pub mod expectation;
 pub mod file;
 pub mod message;
 pub mod reload;
+pub mod rule;
+pub mod shipped;
 pub mod taxonomy;
 
 use crate::classify::Scores;
-use message::{Audience, Messages, Reader};
+use expectation::Expectation;
+use message::{Messages, Reader};
+use rule::{Effect, Rewrite, Rule, Weighed};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +38,8 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// What is said after a refusal, by the violated principle: what can be done instead.
     pub instead: BTreeMap<Principle, Messages>,
+    /// What must hold before the policy is put in force.
+    pub tests: Vec<Expectation>,
 }
 
 /// What is done with identifiers of people (protected health information), by direction.
@@ -42,29 +51,6 @@ pub struct Phi {
     pub completion: bool,
 }
 
-/// One rule of a policy.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rule {
-    /// Names the rule in logs and reports.
-    pub name: Arc<str>,
-    /// Which way the text goes.
-    pub direction: Direction,
-    /// The score that the threshold is held against.
-    pub score: Score,
-    /// The principles that the rule is for; all when empty.
-    pub principles: Vec<Principle>,
-    /// The audiences that the rule is for; all when empty, even those that are not known.
-    pub audiences: Vec<Audience>,
-    /// The rule applies from this probability on, 0 to 1.
-    pub threshold: f32,
-    /// The same for the last turn in the light of the turns before it.
-    pub threshold_in_context: f32,
-    /// What is then done.
-    pub effect: Effect,
-    /// What the person reads in place of an answer, or before it.
-    pub message: Messages,
-}
-
 /// Which way a text goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
@@ -72,55 +58,6 @@ pub enum Direction {
     Prompt,
     /// From the LLM.
     Completion,
-}
-
-/// A score that rules can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Score {
-    /// [`Scores::violation`].
-    Violation,
-    /// [`Scores::manipulation`].
-    Manipulation,
-    /// [`Scores::crisis`].
-    Crisis,
-}
-
-/// What a rule does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Let it pass.
-    Allow,
-    /// Let it pass and mark it.
-    Flag,
-    /// Change it, so that it may pass.
-    Rewrite(Rewrite),
-    /// Give help text before anything else.
-    Escalate,
-    /// Refuse.
-    Block,
-}
-
-impl Effect {
-    /// Whether it leaves less than was said, for an ethical reason.
-    const fn refuses(self) -> bool {
-        matches!(self, Self::Block | Self::Rewrite(Rewrite::Replace | Rewrite::Excise | Rewrite::Regenerate))
-    }
-}
-
-/// How a text is changed. It is removed, or words of the policy are put in its place; nothing is paraphrased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rewrite {
-    /// A prompt passes with a system message that names the principle and asks for the ethical alternative; where nothing
-    /// can be said to the LLM, it is refused.
-    Steer,
-    /// A completion becomes the rule's message.
-    Replace,
-    /// A completion loses its violating sentences.
-    Excise,
-    /// The LLM is asked once more, with the principle named.
-    Regenerate,
-    /// Identifiers of people are taken out. Not a rule's: the policy says it of a direction.
-    Redact,
 }
 
 /// What is done with what cannot be judged.
@@ -153,6 +90,8 @@ pub enum FailMode {
 /// What is known of one text when a policy decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
+    /// The text.
+    pub text: &'a str,
     /// What the model says.
     pub scores: &'a Scores,
     /// Whether the text is the last turn of a conversation, judged in the light of the turns before it.
@@ -174,6 +113,26 @@ pub enum Action {
     Escalate(Notice),
     /// It is refused.
     Block(Notice),
+}
+
+/// What a policy says of a text: the action, and by which rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ruling {
+    /// What is to be done.
+    pub action: Action,
+    /// The rule that says so; none where no rule applies.
+    pub rule: Option<Arc<str>>,
+    /// The rule that would have decided, were it not in the shadow.
+    pub shadow: Option<Shadow>,
+}
+
+/// A rule in the shadow that applies: it is recorded, and changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shadow {
+    /// What it would have done.
+    pub effect: Effect,
+    /// Its name.
+    pub rule: Arc<str>,
 }
 
 /// What a person reads in place of an answer, and the rule that says so.
@@ -232,31 +191,49 @@ impl Action {
     }
 }
 
+impl Effect {
+    /// As strong as the [action](Action::rank) that it leads to.
+    #[must_use]
+    pub const fn rank(self) -> u8 {
+        match self {
+            Self::Allow => 0,
+            Self::Flag => 1,
+            Self::Rewrite(_) => 2,
+            Self::Block => 3,
+            Self::Escalate => 4,
+        }
+    }
+}
+
 impl Policy {
     /// The rules for a direction, each with what it is held against.
     #[must_use]
     pub fn weigh<'a>(&'a self, direction: Direction, evidence: Evidence<'_>) -> Vec<Weighed<'a>> {
-        let rules = self.rules.iter().filter(|rule| rule.direction == direction);
-        let weighed = |rule: &'a Rule| Weighed {
-            rule,
-            probability: rule.score.of(evidence.scores),
-            threshold: rule.threshold_for(evidence),
-            applies: rule.applies(direction, evidence),
-        };
-        rules.map(weighed).collect()
+        let rules = self.rules.iter().filter(|rule| rule.direction == direction && rule.is_enabled);
+        rules.map(|rule| rule.weighed(direction, evidence)).collect()
     }
 
-    /// The action of the first rule that applies; [`Action::Allow`] when none does.
+    /// What the first rule that applies says; [`Action::Allow`] when none does. Rules in the shadow are only named.
     #[must_use]
-    pub fn decide(&self, direction: Direction, evidence: Evidence<'_>) -> Action {
-        let Some(rule) = self.rules.iter().find(|rule| rule.applies(direction, evidence)) else {
-            return Action::Allow;
-        };
+    pub fn decide(&self, direction: Direction, evidence: Evidence<'_>) -> Ruling {
+        let mut applying = self.rules.iter().filter(|rule| rule.applies(direction, evidence));
+        let mut shadow = None;
+        let rule = applying.find(|rule| {
+            if rule.is_shadow {
+                shadow.get_or_insert_with(|| Shadow { effect: rule.effect, rule: Arc::clone(&rule.name) });
+            }
+            !rule.is_shadow
+        });
+        let action = rule.map_or(Action::Allow, |rule| self.action(rule, evidence));
+        Ruling { action, rule: rule.map(|rule| Arc::clone(&rule.name)), shadow }
+    }
+
+    fn action(&self, rule: &Rule, Evidence { scores, reader, .. }: Evidence<'_>) -> Action {
         let notice = || {
-            let mut message = rule.message.text(&evidence.reader.languages);
-            let principle = evidence.scores.likeliest().principle;
+            let mut message = rule.message.text(&reader.languages);
+            let principle = scores.likeliest().principle;
             if let (true, Some(instead)) = (rule.effect.refuses(), self.instead.get(&principle)) {
-                message = Arc::from(format!("{message} {}", instead.text(&evidence.reader.languages)));
+                message = Arc::from(format!("{message} {}", instead.text(&reader.languages)));
             }
             Notice { message, rule: Arc::clone(&rule.name) }
         };
@@ -278,7 +255,9 @@ impl Policy {
     /// Whether some rule for `direction` changes texts in this way.
     #[must_use]
     pub fn rewrites(&self, direction: Direction, rewrite: Rewrite) -> bool {
-        let does = |rule: &Rule| rule.direction == direction && rule.effect == Effect::Rewrite(rewrite);
+        let is_live = |rule: &Rule| rule.is_enabled && !rule.is_shadow;
+        let does =
+            |rule: &Rule| is_live(rule) && rule.direction == direction && rule.effect == Effect::Rewrite(rewrite);
         self.rules.iter().any(does)
     }
 
@@ -292,63 +271,6 @@ impl Policy {
     }
 }
 
-impl Score {
-    /// The name in policies.
-    #[must_use]
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::Violation => "violation",
-            Self::Manipulation => "manipulation",
-            Self::Crisis => "crisis",
-        }
-    }
-
-    /// The score that is named.
-    #[must_use]
-    pub const fn of(self, scores: &Scores) -> f32 {
-        match self {
-            Self::Violation => scores.violation,
-            Self::Manipulation => scores.manipulation,
-            Self::Crisis => scores.crisis,
-        }
-    }
-}
-
-/// A rule, and what it is held against.
-#[derive(Clone, Copy, Debug)]
-pub struct Weighed<'a> {
-    /// The rule.
-    pub rule: &'a Rule,
-    /// The score that it names.
-    pub probability: f32,
-    /// From where on it applies.
-    pub threshold: f32,
-    /// Whether it does; of several that do, the first decides.
-    pub applies: bool,
-}
-
-impl Weighed<'_> {
-    /// How far the score is above the threshold, or below it.
-    #[must_use]
-    pub fn margin(&self) -> f32 {
-        self.probability - self.threshold
-    }
-}
-
-impl Rule {
-    fn threshold_for(&self, evidence: Evidence<'_>) -> f32 {
-        if evidence.in_context { self.threshold_in_context } else { self.threshold }
-    }
-
-    fn applies(&self, direction: Direction, evidence: Evidence<'_>) -> bool {
-        let Evidence { scores, reader, .. } = evidence;
-        self.direction == direction
-            && self.score.of(scores) >= self.threshold_for(evidence)
-            && (self.audiences.is_empty() || reader.audience.is_some_and(|audience| self.audiences.contains(&audience)))
-            && (self.principles.is_empty() || self.principles.contains(&scores.likeliest().principle))
-    }
-}
-
 /// `name@hash`, as headers and records show a policy.
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -358,6 +280,8 @@ impl fmt::Display for Policy {
 
 #[cfg(test)]
 mod tests {
+    use super::message::Audience;
+    use super::rule::{Patterns, Score};
     use super::*;
 
     fn rule(direction: Direction, score: Score, threshold: f32, effect: Effect) -> Rule {
@@ -367,11 +291,15 @@ mod tests {
             direction,
             score,
             principles: vec![],
+            types: vec![],
             audiences: vec![],
+            patterns: None,
             threshold,
             threshold_in_context: threshold,
             effect,
             message: Messages::one("en", "m"),
+            is_shadow: false,
+            is_enabled: true,
         }
     }
 
@@ -385,11 +313,41 @@ mod tests {
             rules,
             phi: Phi::default(),
             instead: BTreeMap::new(),
+            tests: vec![],
         }
     }
 
+    fn ruling(policy: &Policy, direction: Direction, text: &str, scores: &Scores) -> Ruling {
+        policy.decide(direction, Evidence { text, scores, in_context: false, reader: &Reader::default() })
+    }
+
     fn decide(policy: &Policy, direction: Direction, scores: &Scores) -> &'static str {
-        policy.decide(direction, Evidence { scores, in_context: false, reader: &Reader::default() }).id()
+        ruling(policy, direction, "", scores).action.id()
+    }
+
+    #[test]
+    fn a_rule_in_the_shadow_is_named_and_the_next_one_decides() {
+        let mut first = rule(Direction::Prompt, Score::Violation, 0.5, Effect::Block);
+        first.is_shadow = true;
+        let flag = rule(Direction::Prompt, Score::Violation, 0.4, Effect::Flag);
+        let mut off = rule(Direction::Prompt, Score::Violation, 0.4, Effect::Block);
+        off.is_enabled = false;
+        let policy = policy(vec![off, first, flag]);
+        let of = |violation| ruling(&policy, Direction::Prompt, "", &Scores { violation, ..Scores::NONE });
+        let (high, low) = (of(0.6), of(0.45));
+        assert_eq!((high.action.id(), high.rule.as_deref()), ("flag", Some("Flag")));
+        assert_eq!(high.shadow.map(|shadow| (shadow.effect.id(), shadow.rule)), Some(("block", "Block".into())));
+        assert_eq!((low.action.id(), low.shadow), ("flag", None));
+        assert_eq!(of(0.1), Ruling { action: Action::Allow, rule: None, shadow: None });
+    }
+
+    #[test]
+    fn a_rule_with_patterns_looks_at_the_text() {
+        let mut named = rule(Direction::Prompt, Score::Pattern, 0.0, Effect::Block);
+        named.patterns = Some(Patterns::new(["ward 9"]).unwrap());
+        let policy = policy(vec![named]);
+        let of = |text| ruling(&policy, Direction::Prompt, text, &Scores::NONE).action.id();
+        assert_eq!([of("Who is on Ward 9?"), of("Who is on ward 8?")], ["block", "allow"]);
     }
 
     #[test]
@@ -420,7 +378,8 @@ mod tests {
         let scores = Scores { violation: 0.9, ..Scores::NONE };
         let decide = |audience| {
             let reader = Reader { audience, ..Reader::default() };
-            policy.decide(Direction::Prompt, Evidence { scores: &scores, in_context: false, reader: &reader }).id()
+            let evidence = Evidence { text: "", scores: &scores, in_context: false, reader: &reader };
+            policy.decide(Direction::Prompt, evidence).action.id()
         };
         assert_eq!(decide(Some(Audience::Patient)), "block");
         assert_eq!(decide(Some(Audience::Clinician)), "allow");

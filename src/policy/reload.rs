@@ -1,7 +1,10 @@
-//! Keeps the live policy: a request takes one snapshot, and a bad file never replaces a good policy.
+//! Keeps the live policy: a request takes one snapshot, and neither a bad file nor a policy that fails its own tests ever
+//! replaces a good one.
 
 use super::Policy;
 use super::file::{self, Fault};
+use super::shipped::{self, Shipped};
+use crate::guard::Guard;
 use arc_swap::ArcSwap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,30 +18,28 @@ pub struct Live {
 /// Where a policy is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The policy inside the binary.
-    Embedded,
+    /// A policy inside the binary.
+    Shipped(&'static Shipped),
     /// A file, read again at each reload.
     File(PathBuf),
 }
 
 impl Source {
+    /// What a configuration names: a shipped policy, or a file; the default policy where it names nothing.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let shipped = if name.is_empty() { Some(shipped::DEFAULT) } else { shipped::named(name) };
+        shipped.map_or_else(|| Self::File(PathBuf::from(name)), Self::Shipped)
+    }
+
     /// Reads and checks the policy.
     ///
     /// # Errors
     /// Every [`Fault`]; a file that cannot be read is one.
     pub fn read(&self) -> Result<Policy, Vec<Fault>> {
         match self {
-            Self::Embedded => file::parse("policies/ama.toml", file::EMBEDDED),
-            Self::File(path) => {
-                let name = path.display().to_string();
-                match std::fs::read_to_string(path) {
-                    Ok(text) => file::parse(&name, &text),
-                    Err(e) => {
-                        let message = format!("cannot be read: {e}");
-                        Err(vec![Fault { file: name, line: 1, key: String::new(), message }])
-                    }
-                }
-            }
+            Self::Shipped(shipped) => file::parse(shipped.file, shipped.text),
+            Self::File(path) => file::open(path),
         }
     }
 }
@@ -59,13 +60,41 @@ impl Live {
         self.current.load_full()
     }
 
-    /// Reads the source again; gives the policy that is then in force.
+    /// Reads the source again, and puts the policy in force for requests that come from now on.
     ///
     /// # Errors
-    /// Every [`Fault`]; the old policy stays.
-    pub fn reload(&self) -> Result<Arc<Policy>, Vec<Fault>> {
-        let policy = Arc::new(self.source.read()?);
+    /// Every [`Fault`], or every test that does not hold by `guard`; the old policy stays.
+    pub async fn reload(&self, guard: &Guard) -> Result<Arc<Policy>, Vec<String>> {
+        let policy = self.source.read().map_err(|faults| shown(&faults))?;
+        prove(&policy, guard).await?;
+        let policy = Arc::new(policy);
         self.current.store(Arc::clone(&policy));
         Ok(policy)
     }
+
+    /// Whether the source holds another policy than `known`, which is what it was found to hold last; and what it holds now.
+    #[must_use]
+    pub fn changed(&self, known: &str) -> Option<String> {
+        let found = match self.source.read() {
+            Ok(policy) => policy.to_string(),
+            Err(faults) => shown(&faults).join("\n"),
+        };
+        (found != known).then_some(found)
+    }
+}
+
+/// Whether a policy passes its own tests.
+///
+/// # Errors
+/// A line for each that does not hold; or that the model cannot judge.
+pub async fn prove(policy: &Policy, guard: &Guard) -> Result<(), Vec<String>> {
+    match guard.try_policy(policy).await {
+        Ok(broken) if broken.is_empty() => Ok(()),
+        Ok(broken) => Err(shown(&broken)),
+        Err(why) => Err(vec![format!("the model could not judge its tests: {why:?}")]),
+    }
+}
+
+fn shown(all: &[impl ToString]) -> Vec<String> {
+    all.iter().map(ToString::to_string).collect()
 }

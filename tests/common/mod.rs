@@ -205,7 +205,7 @@ impl Options {
         Self {
             upstream: upstream.to_owned(),
             classifier: Arc::new(Scripted),
-            policy: Source::Embedded,
+            policy: Source::named(""),
             limits: limits(),
             manner: Manner { style: Style::SafeComplete, finish: FinishReason::ContentFilter },
             upstream_timeout: Duration::from_secs(30),
@@ -308,8 +308,8 @@ impl RunningProxy {
         }));
         let (handler, readiness) = (Arc::clone(&proxy), Arc::clone(&ready));
         tokio::spawn(server(admin).run(move |request| {
-            let response = admin::handle(&handler, &readiness, &request);
-            async { response }
+            let (proxy, ready) = (Arc::clone(&handler), Arc::clone(&readiness));
+            async move { admin::handle(&proxy, &ready, &request).await }
         }));
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { address, admin: admin_address, proxy, ready, stop, stopped, client }

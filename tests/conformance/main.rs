@@ -247,7 +247,7 @@ const HIDDEN: [&str; 3] = ["Maria", "Sanchez", "4471920"];
 
 async fn redacting(upstream: &ScriptedUpstream) -> RunningProxy {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(EMBEDDED.replace("= \"pass\"", "= \"redact\"").as_bytes()).unwrap();
+    file.write_all(EMBEDDED.replacen("= \"pass\"", "= \"redact\"", 2).as_bytes()).unwrap();
     let mut options = Options::new(&upstream.url());
     options.policy = Source::File(file.path().to_owned());
     RunningProxy::start(options).await

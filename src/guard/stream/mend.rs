@@ -159,7 +159,7 @@ impl Stream {
         let line = match subject {
             Subject::Line { line, .. } | Subject::Window { line, .. } => line,
             // A text that comes again whole loses what it loses as it comes.
-            Subject::Whole { choice, hash } => self.lines.keys().find(|key| self.says(key, *choice, *hash))?,
+            Subject::Whole { choice, hash, .. } => self.lines.keys().find(|key| self.says(key, *choice, *hash))?,
         };
         (self.mode != Mode::Async && is_said(line)).then(|| line.clone())
     }

@@ -6,7 +6,8 @@ use crate::classify::pool::Unavailable;
 use crate::classify::reading::Judged;
 use crate::detect::Coverage;
 use crate::guard::{Scan, pass_unjudged, refuses, unjudgeable};
-use crate::policy::{Action, Direction, Evidence, Notice, Rewrite};
+use crate::policy::rule::Rewrite;
+use crate::policy::{Action, Direction, Evidence, Notice, Ruling};
 use std::hash::BuildHasher;
 use std::ops::Range;
 
@@ -22,7 +23,7 @@ pub(super) enum Subject {
     /// A line, all of it.
     Line { line: (u64, String), end: usize },
     /// Another text of a choice.
-    Whole { choice: u64, hash: u64 },
+    Whole { choice: u64, hash: u64, text: String },
 }
 
 impl Stream {
@@ -68,14 +69,16 @@ impl Stream {
             self.withhold(&[choice]);
             return None;
         }
+        let text = self.text_of(subject);
         let decide = |scores: &Scores| {
             let reader = &self.asked.reader;
-            self.policy.decide(Direction::Completion, Evidence { scores, in_context: false, reader })
+            self.policy.decide(Direction::Completion, Evidence { text, scores, in_context: false, reader })
         };
-        let action = decide(&scores);
+        let ruling = decide(&scores);
+        let action = ruling.action.clone();
         let odds = if self.is_clause(subject) { NEAR_CLAUSE } else { NEAR };
         let raised = Scores { violation: raised(scores.violation, odds), ..scores.clone() };
-        let is_near = decide(&raised).stops();
+        let is_near = decide(&raised).action.stops();
         let notice = match &action {
             Action::Block(notice) | Action::Escalate(notice) | Action::Rewrite(_, notice) => Some(notice.clone()),
             Action::Allow | Action::Flag => None,
@@ -85,7 +88,7 @@ impl Stream {
             _ => None,
         };
         let asks_again = matches!(&action, Action::Rewrite(Rewrite::Regenerate, _)) && self.can_ask_again(choice);
-        self.verdict.add(action, scores);
+        self.verdict.add(ruling, scores);
         if let (Mode::Async, Some((line, span))) = (self.mode, subject.span()) {
             let text = self.lines.get(line).map_or("", |line| line.text.as_str());
             let characters = |end: usize| text.get(..end).map_or(0, |text| text.chars().count());
@@ -109,6 +112,14 @@ impl Stream {
                 self.refuse(choice, &notice);
                 None
             }
+        }
+    }
+
+    fn text_of<'a>(&'a self, subject: &'a Subject) -> &'a str {
+        match (subject, subject.span()) {
+            (Subject::Whole { text, .. }, _) => text,
+            (_, Some((line, span))) => self.lines.get(line).and_then(|line| line.text.get(span)).unwrap_or_default(),
+            (_, None) => "",
         }
     }
 
@@ -155,7 +166,8 @@ impl Stream {
     pub(super) fn withhold(&mut self, choices: &[u64]) {
         let (notice, verdict) = unjudgeable(Direction::Completion);
         self.verdict.saw(verdict.scan);
-        self.verdict.add(verdict.action, verdict.scores);
+        let rule = Some(std::sync::Arc::clone(&notice.rule));
+        self.verdict.add(Ruling { action: verdict.action, rule, shadow: None }, verdict.scores);
         choices.iter().for_each(|choice| self.refuse(*choice, &notice));
     }
 

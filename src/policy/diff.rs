@@ -1,0 +1,181 @@
+//! In what two policies are different, in words that a reader of policy files knows.
+
+use super::expectation::Expectation;
+use super::message::{Audience, Messages};
+use super::rule::{Patterns, Rule, Score};
+use super::{FailMode, Policy, Unjudgeable};
+use crate::policy::taxonomy::Principle;
+use std::fmt;
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What it is in: a key of the file, a rule or a test.
+    pub place: String,
+    /// What stood there; nothing for what is new.
+    pub before: Option<String>,
+    /// What stands there; nothing for what is gone.
+    pub after: Option<String>,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { place, before: Some(before), after: Some(after) } => write!(f, "{place}: {before} -> {after}"),
+            Self { place, before: None, after: Some(after) } => write!(f, "{place}: new: {after}"),
+            Self { place, before: Some(before), after: None } => write!(f, "{place}: gone: {before}"),
+            Self { place, .. } => write!(f, "{place}"),
+        }
+    }
+}
+
+/// What is different in `after`, in the order of a policy file.
+#[must_use]
+pub fn diff(before: &Policy, after: &Policy) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let mut changed = |place: &str, before: Option<String>, after: Option<String>| {
+        if before != after {
+            changes.push(Change { place: place.to_owned(), before, after });
+        }
+    };
+    for (place, of) in POLICY {
+        changed(place, Some(of(before)), Some(of(after)));
+    }
+    let names = |policy: &Policy| -> Vec<String> { policy.rules.iter().map(|rule| rule.name.to_string()).collect() };
+    for name in all(names(before), names(after)) {
+        let of = |policy: &Policy| policy.rules.iter().find(|rule| *rule.name == *name).cloned();
+        let place = |key: &str| format!("rule {name:?}{key}");
+        match (of(before), of(after)) {
+            (Some(before), Some(after)) => {
+                for (key, of) in RULE {
+                    changed(&place(&format!(", {key}")), Some(of(&before)), Some(of(&after)));
+                }
+            }
+            (before, after) => changed(&place(""), before.as_ref().map(in_short), after.as_ref().map(in_short)),
+        }
+    }
+    let (first, second) = (names(before), names(after));
+    let common = |names: &[String], others: &[String]| -> Vec<String> {
+        names.iter().filter(|name| others.contains(name)).cloned().collect()
+    };
+    let order = [common(&first, &second), common(&second, &first)].map(|names| names.join(", "));
+    let [one, other] = order.map(Some);
+    changed("order of the rules", one, other);
+    for principle in Principle::ALL {
+        let of = |policy: &Policy| policy.instead.get(&principle).map(said);
+        changed(&format!("instead.{principle}"), of(before), of(after));
+    }
+    let names = |policy: &Policy| -> Vec<String> { policy.tests.iter().map(|test| test.name.to_string()).collect() };
+    for name in all(names(before), names(after)) {
+        let of = |policy: &Policy| policy.tests.iter().find(|test| *test.name == *name).map(expected);
+        changed(&format!("test {name:?}"), of(before), of(after));
+    }
+    changes
+}
+
+/// The names of both, each once, the first's before the second's.
+fn all(first: Vec<String>, second: Vec<String>) -> Vec<String> {
+    let more: Vec<String> = second.into_iter().filter(|name| !first.contains(name)).collect();
+    [first, more].concat()
+}
+
+/// A value of something, and the key that it stands under.
+type Shown<T> = (&'static str, fn(&T) -> String);
+
+const POLICY: [Shown<Policy>; 6] = [
+    ("name", |policy| policy.name.clone()),
+    ("unjudgeable", |policy| {
+        match policy.unjudgeable {
+            Unjudgeable::Allow => "allow",
+            Unjudgeable::Block => "block",
+        }
+        .to_owned()
+    }),
+    ("on_unavailable.prompt", |policy| mode(policy.on_unavailable.prompt)),
+    ("on_unavailable.completion", |policy| mode(policy.on_unavailable.completion)),
+    ("phi.prompt", |policy| redacts(policy.phi.prompt)),
+    ("phi.completion", |policy| redacts(policy.phi.completion)),
+];
+
+const RULE: [Shown<Rule>; 12] = [
+    ("enabled", |rule| rule.is_enabled.to_string()),
+    ("shadow", |rule| rule.is_shadow.to_string()),
+    ("direction", |rule| rule.direction.id().to_owned()),
+    ("score", |rule| rule.score.id().to_owned()),
+    ("principles", |rule| listed(rule.principles.iter().map(|principle| principle.id()))),
+    ("types", |rule| listed(rule.types.iter().map(|kind| kind.id))),
+    ("audiences", |rule| listed(rule.audiences.iter().copied().map(Audience::id))),
+    ("patterns", |rule| listed(rule.patterns.iter().flat_map(Patterns::all).map(String::as_str))),
+    ("threshold", |rule| format!("{:.2}", rule.threshold)),
+    ("threshold_in_context", |rule| format!("{:.2}", rule.threshold_in_context)),
+    ("action", |rule| rule.effect.id().to_owned()),
+    ("message", |rule| said(&rule.message)),
+];
+
+fn mode(mode: FailMode) -> String {
+    match mode {
+        FailMode::Open => "allow",
+        FailMode::Closed => "block",
+    }
+    .to_owned()
+}
+
+fn redacts(redacts: bool) -> String {
+    if redacts { "redact" } else { "pass" }.to_owned()
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.collect();
+    if names.is_empty() { "all".to_owned() } else { names.join(", ") }
+}
+
+fn said(messages: &Messages) -> String {
+    let said: Vec<String> = messages.all().map(|(language, text)| format!("{language} {text:?}")).collect();
+    said.join(", ")
+}
+
+fn in_short(rule: &Rule) -> String {
+    let over = if rule.score == Score::Pattern { String::new() } else { format!(" >= {:.2}", rule.threshold) };
+    format!("{} {}{over}: {}", rule.direction.id(), rule.score.id(), rule.effect.id())
+}
+
+fn expected(test: &Expectation) -> String {
+    let told = test.completion.as_ref().map(|completion| format!(" -> {completion:?}")).unwrap_or_default();
+    let audience = test.audience.map(|audience| format!(" for {}", audience.id())).unwrap_or_default();
+    format!("{}{told}{audience}: {}", test.messages, test.expected.id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::file::{EMBEDDED, parse};
+
+    #[test]
+    fn what_changed_is_named_and_nothing_else() {
+        let before = parse("ama.toml", EMBEDDED).unwrap();
+        assert!(diff(&before, &before).is_empty());
+        let after = "name = \"ama\"\nextends = \"ama\"\nunjudgeable = \"allow\"\n[phi]\nprompt = \"redact\"\n\
+                     [[rules]]\nname = \"manipulation\"\nthreshold = 0.9\nshadow = true\n\
+                     [[rules]]\nname = \"ward\"\ndirection = \"prompt\"\nscore = \"pattern\"\npatterns = [\"ward 9\"]\naction = \"flag\"\n\
+                     [[tests]]\nname = \"ward\"\nprompt = \"ward 9\"\nexpect = \"flag\"\n[instead.I]\nen = \"Ask.\"";
+        let after = parse("p.toml", after).unwrap();
+        let shown: Vec<String> = diff(&before, &after).iter().map(ToString::to_string).collect();
+        let instead = shown.iter().position(|line| line.starts_with("instead.I: en")).unwrap();
+        assert_eq!(
+            shown[..instead],
+            [
+                "unjudgeable: block -> allow",
+                "phi.prompt: pass -> redact",
+                "rule \"manipulation\", shadow: false -> true",
+                "rule \"manipulation\", threshold: 0.47 -> 0.90",
+                "rule \"manipulation\", threshold_in_context: 0.47 -> 0.47",
+                "rule \"ward\": new: prompt pattern: flag",
+            ]
+            .into_iter()
+            .filter(|line| !line.ends_with("0.47 -> 0.47"))
+            .collect::<Vec<_>>()
+        );
+        assert!(shown.last().unwrap().starts_with("test \"ward\": new: "), "{shown:?}");
+        assert_eq!(diff(&after, &before).len(), shown.len());
+    }
+}

@@ -1,0 +1,241 @@
+//! One rule of a policy: what it looks at, from where on it applies, and what is then done.
+
+use super::message::{Audience, Messages};
+use super::taxonomy::{Principle, ViolationType};
+use super::{Direction, Evidence};
+use crate::classify::Scores;
+use crate::detect;
+use regex::RegexSet;
+use std::sync::Arc;
+
+/// One rule of a policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Names the rule in logs and reports.
+    pub name: Arc<str>,
+    /// Which way the text goes.
+    pub direction: Direction,
+    /// The score that the threshold is held against.
+    pub score: Score,
+    /// The principles that the rule is for; all when empty.
+    pub principles: Vec<Principle>,
+    /// The violation types that the rule is for; all when empty.
+    pub types: Vec<&'static ViolationType>,
+    /// The audiences that the rule is for; all when empty, even those that are not known.
+    pub audiences: Vec<Audience>,
+    /// What the text must say beside, if that is anything.
+    pub patterns: Option<Patterns>,
+    /// The rule applies from this probability on, 0 to 1.
+    pub threshold: f32,
+    /// The same for the last turn in the light of the turns before it.
+    pub threshold_in_context: f32,
+    /// What is then done.
+    pub effect: Effect,
+    /// What the person reads in place of an answer, or before it.
+    pub message: Messages,
+    /// Whether it is only recorded that it applies, and the rules after it decide.
+    pub is_shadow: bool,
+    /// Whether it is read at all.
+    pub is_enabled: bool,
+}
+
+/// A score that rules can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Score {
+    /// [`Scores::violation`].
+    Violation,
+    /// [`Scores::manipulation`].
+    Manipulation,
+    /// [`Scores::crisis`].
+    Crisis,
+    /// None: the patterns of the rule decide by themselves.
+    Pattern,
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Let it pass.
+    Allow,
+    /// Let it pass and mark it.
+    Flag,
+    /// Change it, so that it may pass.
+    Rewrite(Rewrite),
+    /// Give help text before anything else.
+    Escalate,
+    /// Refuse.
+    Block,
+}
+
+/// How a text is changed. It is removed, or words of the policy are put in its place; nothing is paraphrased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rewrite {
+    /// A prompt passes with a system message that names the principle and asks for the ethical alternative; where nothing
+    /// can be said to the LLM, it is refused.
+    Steer,
+    /// A completion becomes the rule's message.
+    Replace,
+    /// A completion loses its violating sentences.
+    Excise,
+    /// The LLM is asked once more, with the principle named.
+    Regenerate,
+    /// Identifiers of people are taken out. Not a rule's: the policy says it of a direction.
+    Redact,
+}
+
+/// Regular expressions of which one must be found in a text, whatever its case; look-alike, styled and invisible characters
+/// are read as what they look like. Searching takes time that grows with the text, never faster.
+#[derive(Clone, Debug)]
+pub struct Patterns {
+    set: RegexSet,
+}
+
+/// A rule, and what it is held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Weighed<'a> {
+    /// The rule.
+    pub rule: &'a Rule,
+    /// The score that it names.
+    pub probability: f32,
+    /// From where on it applies.
+    pub threshold: f32,
+    /// Whether it does; of several that do, the first decides.
+    pub applies: bool,
+}
+
+impl Score {
+    /// The name in policies.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Violation => "violation",
+            Self::Manipulation => "manipulation",
+            Self::Crisis => "crisis",
+            Self::Pattern => "pattern",
+        }
+    }
+
+    /// The score that is named.
+    #[must_use]
+    pub const fn of(self, scores: &Scores) -> f32 {
+        match self {
+            Self::Violation => scores.violation,
+            Self::Manipulation => scores.manipulation,
+            Self::Crisis => scores.crisis,
+            Self::Pattern => 1.0,
+        }
+    }
+}
+
+impl Effect {
+    /// What is done, by the word that policies have for it.
+    pub const ALL: [(&'static str, Self); 8] = [
+        ("allow", Self::Allow),
+        ("flag", Self::Flag),
+        ("steer", Self::Rewrite(Rewrite::Steer)),
+        ("replace", Self::Rewrite(Rewrite::Replace)),
+        ("excise", Self::Rewrite(Rewrite::Excise)),
+        ("regenerate", Self::Rewrite(Rewrite::Regenerate)),
+        ("escalate", Self::Escalate),
+        ("block", Self::Block),
+    ];
+
+    /// The word in policies; `redact` is none of a rule.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        Self::ALL.iter().find(|(_, effect)| *effect == self).map_or("redact", |(id, _)| id)
+    }
+
+    /// Whether it leaves less than was said, for an ethical reason.
+    pub(super) const fn refuses(self) -> bool {
+        matches!(self, Self::Block | Self::Rewrite(Rewrite::Replace | Rewrite::Excise | Rewrite::Regenerate))
+    }
+
+    /// Whether the rule needs words to say.
+    pub(super) const fn speaks(self) -> bool {
+        !matches!(self, Self::Allow | Self::Flag)
+    }
+}
+
+impl Patterns {
+    /// The largest set, compiled, in bytes.
+    const LARGEST: usize = 4 << 20;
+
+    /// Compiles patterns.
+    ///
+    /// # Errors
+    /// What is wrong with one of them, or that they are too large together.
+    pub fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let set = regex::RegexSetBuilder::new(patterns).case_insensitive(true).size_limit(Self::LARGEST).build();
+        set.map(|set| Self { set }).map_err(|error| error.to_string())
+    }
+
+    /// The patterns.
+    #[must_use]
+    pub fn all(&self) -> &[String] {
+        self.set.patterns()
+    }
+
+    /// Whether one of them is found in `text`.
+    #[must_use]
+    pub fn find(&self, text: &str) -> bool {
+        self.set.is_match(text) || (!text.is_ascii() && self.set.is_match(&detect::visible(text)))
+    }
+}
+
+impl PartialEq for Patterns {
+    fn eq(&self, other: &Self) -> bool {
+        self.all() == other.all()
+    }
+}
+
+impl Rule {
+    pub(super) fn weighed(&self, direction: Direction, evidence: Evidence<'_>) -> Weighed<'_> {
+        Weighed {
+            rule: self,
+            probability: self.score.of(evidence.scores),
+            threshold: self.threshold_for(evidence),
+            applies: self.applies(direction, evidence),
+        }
+    }
+
+    fn threshold_for(&self, evidence: Evidence<'_>) -> f32 {
+        if evidence.in_context { self.threshold_in_context } else { self.threshold }
+    }
+
+    pub(super) fn applies(&self, direction: Direction, evidence: Evidence<'_>) -> bool {
+        let Evidence { scores, reader, text, .. } = evidence;
+        let kind = || scores.likeliest();
+        self.is_enabled
+            && self.direction == direction
+            && self.score.of(scores) >= self.threshold_for(evidence)
+            && (self.audiences.is_empty() || reader.audience.is_some_and(|audience| self.audiences.contains(&audience)))
+            && (self.principles.is_empty() || self.principles.contains(&kind().principle))
+            && (self.types.is_empty() || self.types.contains(&kind()))
+            && self.patterns.as_ref().is_none_or(|patterns| patterns.find(text))
+    }
+}
+
+impl Weighed<'_> {
+    /// How far the score is above the threshold, or below it.
+    #[must_use]
+    pub fn margin(&self) -> f32 {
+        self.probability - self.threshold
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_found_whatever_the_case_and_the_letters() {
+        let patterns = Patterns::new([r"\bproject nightingale\b", "ward 9"]).unwrap();
+        for text in ["About Project Nightingale, please", "WARD 9?", "project n\u{456}ghtingale", "ｗａｒｄ ９"] {
+            assert!(patterns.find(text), "{text}");
+        }
+        assert!(!patterns.find("projects of nightingales on ward 19"));
+        assert!(Patterns::new(["("]).unwrap_err().contains("unclosed group"));
+        assert!(Patterns::new(["(a{1000}){1000}"]).is_err());
+    }
+}

@@ -66,6 +66,7 @@ def start_proxy(binary: Path, upstream: str, policy: str | None) -> tuple[subpro
         "NONNOCERE_SERVER__LISTEN": "127.0.0.1:0",
         "NONNOCERE_SERVER__ADMIN_LISTEN": "127.0.0.1:0",
         "NONNOCERE_LOG__LEVEL": "error",
+        "NONNOCERE_AUDIT__URL": "none",
     }
     if policy:
         settings["NONNOCERE_GUARD__POLICY"] = policy

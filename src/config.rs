@@ -24,6 +24,7 @@ pub struct RawConfig {
     server: RawServer,
     upstream: RawUpstream,
     guard: RawGuard,
+    audit: RawAudit,
     limits: RawLimits,
     log: Log,
     #[serde(default)]
@@ -61,6 +62,17 @@ struct RawGuard {
     speculative: bool,
     keep_alive: Span,
     audience: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct RawAudit {
+    url: Secret,
+    required: bool,
+    key: PathBuf,
+    sign_every: Span,
+    spool: PathBuf,
+    spool_bytes: u64,
+    queue: usize,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -127,6 +139,8 @@ pub struct Config {
     pub remembered: usize,
     /// How refusals are put.
     pub manner: Manner,
+    /// How decisions are kept; `None` where they are not.
+    pub audit: Option<Audit>,
     /// What a request may cost.
     pub limits: Limits,
     /// How the log is written.
@@ -144,6 +158,25 @@ pub struct Streaming {
     pub flow: Flow,
     /// After so long without a word, the client is told that the connection lives.
     pub keep_alive: Duration,
+}
+
+/// How decisions are kept.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// Where: the URL of a `SQLite` file or a `PostgreSQL` database, which may hold a password.
+    pub url: Secret,
+    /// Whether a request is refused whose decisions cannot be stored.
+    pub required: bool,
+    /// The file of the key that signs.
+    pub key: PathBuf,
+    /// How often it does.
+    pub sign_every: Duration,
+    /// Where decisions wait while the store is gone.
+    pub spool: PathBuf,
+    /// How large that may grow.
+    pub spool_bytes: u64,
+    /// Decisions that may wait in memory.
+    pub queue: usize,
 }
 
 /// What a request may cost.
@@ -188,6 +221,14 @@ pub enum LogFormat {
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
+
+impl Secret {
+    /// The value, for whoever uses it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -246,13 +287,14 @@ impl Config {
 
 impl RawConfig {
     fn check(self, mut faults: Vec<String>) -> Result<Config, Vec<String>> {
-        let Self { server, upstream, guard, limits, log, routes } = self;
+        let Self { server, upstream, guard, audit, limits, log, routes } = self;
         let listen = address(&server.listen, "server.listen", &mut faults);
         let admin_listen = address(&server.admin_listen, "server.admin_listen", &mut faults);
         let upstream_url = url(&upstream.url, &mut faults);
         let authorization = authorization(&upstream.api_key, &mut faults);
         for (key, value) in [
             ("guard.queue", guard.queue),
+            ("audit.queue", audit.queue),
             ("limits.body_bytes", limits.body_bytes),
             ("limits.response_bytes", limits.response_bytes),
             ("limits.depth", limits.depth),
@@ -270,6 +312,10 @@ impl RawConfig {
         if audience.is_none() && !guard.audience.is_empty() {
             let names = Audience::ALL.map(|(name, _)| name).join(", ");
             faults.push(format!("guard.audience: expected one of {names}, or nothing, found {:?}", guard.audience));
+        }
+        let is_store = ["none", "sqlite:", "postgres:", "postgresql:"].iter().any(|kind| audit.url.0.starts_with(kind));
+        if !is_store {
+            faults.push("audit.url: expected sqlite:FILE, postgres://USER:PASSWORD@HOST/DATABASE, or none".to_owned());
         }
         let flow = Flow { mode: guard.stream, speculative: guard.speculative, audience };
         let routes = self::routes(routes, flow, &mut faults);
@@ -294,11 +340,20 @@ impl RawConfig {
             deadline: guard.deadline.0,
             remembered: guard.remembered,
             manner: Manner { style: guard.refusal, finish: guard.finish_reason },
+            audit: audit.checked(),
             limits: limits.checked(),
             streaming: Streaming { flow, keep_alive: guard.keep_alive.0 },
             log,
             routes,
         })
+    }
+}
+
+impl RawAudit {
+    fn checked(self) -> Option<Audit> {
+        let Self { url, required, key, sign_every, spool, spool_bytes, queue } = self;
+        let sign_every = sign_every.0;
+        (url.0 != "none").then_some(Audit { url, required, key, sign_every, spool, spool_bytes, queue })
     }
 }
 

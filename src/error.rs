@@ -29,6 +29,8 @@ pub enum ProxyError {
     Overloaded,
     /// The model cannot judge, and the policy fails closed.
     Unavailable(Unavailable),
+    /// What was decided could not be stored, and nothing may be answered unrecorded.
+    Unrecorded,
     /// The upstream gave no usable answer.
     Upstream(Fault),
 }
@@ -87,6 +89,10 @@ impl ProxyError {
             Self::Unavailable(Unavailable::Deadline | Unavailable::Failed(_)) => unavailable(
                 "guardrail_unavailable",
                 "The safety check is not available now, so nothing is passed on. Try again in a moment.",
+            ),
+            Self::Unrecorded => unavailable(
+                "audit_unavailable",
+                "The decision cannot be recorded now, so nothing is passed on. Try again in a moment.",
             ),
             Self::Upstream(Fault::Unreachable) => {
                 upstream(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The LLM server cannot be reached.")

@@ -17,7 +17,7 @@
 //! 6. [`openai::completion`] finds the texts of each choice in a whole answer; the guard judges them as answers to the
 //!    question, and [`response`] writes only what was cleared. A streamed answer is [relayed](relay) as it comes:
 //!    [`openai::chunk`] says what each of its events adds, and [`guard::stream`] holds them until they may leave.
-//! 7. [`audit`] makes one record of it, without text: headers, log line and [`metrics`].
+//! 7. [`audit`] makes one record of it, without text: headers, log line, [`metrics`], and the decisions that are stored.
 //!
 //! Those who already run a gateway ask for the verdict alone: [`plug`].
 //!

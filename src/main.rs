@@ -17,10 +17,12 @@
 
 use clap::{Args, Parser, Subcommand};
 use nonnocere::commands;
+use nonnocere::commands::audit::Format;
 use nonnocere::config::{Config, Log, LogFormat, Overrides};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 /// A guardrail between a clinical chatbot and any OpenAI-compatible LLM.
@@ -49,10 +51,41 @@ enum Command {
         #[arg(long, required = true)]
         jsonl: bool,
     },
+    /// Prove, write out and remove stored decisions.
+    Audit {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Work with policy files.
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Prove that no decision was changed, moved or removed; the exit code is 1 when one was.
+    Verify {
+        /// The public key that signed, in base64; that of audit.key without one.
+        #[arg(long)]
+        key: Option<String>,
+    },
+    /// Write decisions out, the oldest first.
+    Export {
+        /// Those of the last so long, such as 30days.
+        #[arg(long, value_parser = humantime::parse_duration)]
+        since: Option<Duration>,
+        #[arg(long, value_enum, default_value = "jsonl")]
+        format: Format,
+    },
+    /// Remove decisions that are older; the rest can still be proven.
+    Prune {
+        /// How long decisions are kept.
+        #[arg(long, value_parser = humantime::parse_duration, default_value = "6years")]
+        keep: Duration,
     },
 }
 
@@ -128,8 +161,24 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let whole = runtime()?.block_on(commands::check::jsonl(&config, input, output))?;
             Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
+        Command::Audit { settings, command } => audit(&settings.load(None)?, command),
         Command::Policy { command } => policy(command),
     }
+}
+
+fn audit(config: &Config, command: AuditCommand) -> anyhow::Result<ExitCode> {
+    let runtime = runtime()?;
+    match command {
+        AuditCommand::Verify { key } => {
+            let holds = runtime.block_on(commands::audit::verify(config, key.as_deref()))?;
+            return Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(1) });
+        }
+        AuditCommand::Export { since, format } => {
+            runtime.block_on(commands::audit::export(config, since, format))?;
+        }
+        AuditCommand::Prune { keep } => runtime.block_on(commands::audit::prune(config, keep))?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn policy(command: PolicyCommand) -> anyhow::Result<ExitCode> {

@@ -24,6 +24,14 @@ pub struct Metrics {
     upstream_errors: IntCounterVec,
     client_errors: IntCounterVec,
     reloads: IntCounterVec,
+    audit: Audit,
+}
+
+/// What became of the records.
+struct Audit {
+    decisions: IntCounterVec,
+    store_errors: IntCounter,
+    spool_bytes: IntGauge,
 }
 
 /// A part of a request's life whose time is measured.
@@ -46,6 +54,23 @@ impl Stage {
             Self::Upstream => "upstream",
             Self::Completion => "completion",
         }
+    }
+}
+
+impl Audit {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let decisions = Opts::new(
+            "nonnocere_audit_decisions_total",
+            "Decisions by what became of their record: stored, spooled to disk until the store takes it, or lost.",
+        );
+        let errors =
+            IntCounter::new("nonnocere_audit_store_errors_total", "Batches that the audit store did not take.")?;
+        let bytes = IntGauge::new("nonnocere_audit_spool_bytes", "What waits on disk for the audit store.")?;
+        Ok(Self {
+            decisions: registered(registry, IntCounterVec::new(decisions, &["result"])?)?,
+            store_errors: registered(registry, errors)?,
+            spool_bytes: registered(registry, bytes)?,
+        })
     }
 }
 
@@ -109,6 +134,7 @@ impl Metrics {
                 &["status"],
             )?,
             reloads: counter("nonnocere_policy_reloads_total", "Attempts to reload the policy.", &["result"])?,
+            audit: Audit::new(&registry)?,
             registry,
         })
     }
@@ -167,6 +193,31 @@ impl Metrics {
     /// Counts a reload of the policy.
     pub fn reloaded(&self, ok: bool) {
         self.reloads.with_label_values(&[if ok { "ok" } else { "rejected" }]).inc();
+    }
+
+    /// Counts decisions that the audit store took.
+    pub fn stored(&self, count: usize) {
+        self.audit.decisions.with_label_values(&["stored"]).inc_by(count as u64);
+    }
+
+    /// Counts decisions that wait on disk for the audit store.
+    pub fn spooled(&self, count: usize) {
+        self.audit.decisions.with_label_values(&["spooled"]).inc_by(count as u64);
+    }
+
+    /// Counts decisions of which there is no record.
+    pub fn lost(&self, count: usize) {
+        self.audit.decisions.with_label_values(&["lost"]).inc_by(count as u64);
+    }
+
+    /// Counts a batch that the audit store did not take.
+    pub fn store_failed(&self) {
+        self.audit.store_errors.inc();
+    }
+
+    /// Says how much waits on disk for the audit store.
+    pub fn spool_bytes(&self, bytes: u64) {
+        self.audit.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// All series in Prometheus' text format; `waiting` is the length of the queue now.

@@ -1,6 +1,7 @@
 //! The life of a request, on a page.
 
 use crate::audit::Record;
+use crate::audit::journal::Journal;
 use crate::config::{Limits, Streaming};
 use crate::error::ProxyError;
 use crate::guard::{self, Cleared, Guard, Outcome, Substitute, Verdict, ahead, annotate};
@@ -32,7 +33,9 @@ pub struct Proxy {
     /// The LLM.
     pub upstream: Upstream,
     /// What is counted.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
+    /// Where decisions are kept.
+    pub journal: Option<Journal>,
     /// What a request may cost.
     pub limits: Limits,
     /// One permit for each request that may be in flight.
@@ -75,10 +78,15 @@ enum Answered {
 /// Answers one request.
 pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>) -> Response<Body> {
     let policy = proxy.policy.snapshot();
-    let record = Record::begin(policy.to_string(), proxy.guard.model().to_owned());
+    let record = Record::begin(policy.to_string(), proxy.guard.model().to_owned(), proxy.journal.clone());
     let _in_flight = proxy.metrics.enter();
     let mut exchange = Exchange { proxy: Arc::clone(proxy), policy, record, help: None, slot: None, _in_flight };
     let answered = exchange.answer(request).await;
+    // 7 Record: where nothing may be answered unrecorded, what was decided is stored first.
+    let answered = match exchange.record.secure().await {
+        Ok(()) => answered,
+        Err(unrecorded) => Err(unrecorded),
+    };
     let answered = answered.unwrap_or_else(|error| {
         exchange.record.failed(&error, &proxy.metrics);
         if let Some((asked, notice)) = exchange.help.take() {
@@ -119,11 +127,12 @@ impl Exchange {
         let slot = Arc::clone(&proxy.slots).try_acquire_owned();
         self.slot = Some(slot.map_err(|_| ProxyError::Overloaded)?);
         let head = head(&request);
+        let reader = |flow: Flow| Reader { languages: head.languages(), audience: flow.audience };
         let (surface, flow) = match route(&proxy.routes, streaming.flow, request.method(), request.uri().path())? {
             Route::Guarded(surface, flow) => (surface, flow),
             Route::Kept(surface, flow) => {
-                let reader = Reader { languages: head.languages(), audience: flow.audience };
-                let asked = Asked { reader, ..Asked::nothing(surface) };
+                let asked = Asked { reader: reader(flow), ..Asked::nothing(surface) };
+                self.record.asked(&asked);
                 let answer = upstream.pass(head, Bytes::new()).await?;
                 return self.complete(Sent { asked, flow, again: None }, answer).await;
             }
@@ -136,10 +145,10 @@ impl Exchange {
         };
 
         // 2 Which texts will the LLM read?
-        let reader = Reader { languages: head.languages(), audience: flow.audience };
         let mut question = Question::parse(surface, receive(request, limits).await?, limits.depth)?;
-        question.read_by(reader);
+        question.read_by(reader(flow));
         let asked = question.asked().clone();
+        self.record.asked(&asked);
 
         // 3 Judge the prompt; where the operator says so, the LLM begins meanwhile.
         let (start, policy) = (Instant::now(), Arc::clone(&self.policy));
@@ -250,6 +259,7 @@ impl Exchange {
     /// A verdict, for someone who asks for nothing else.
     async fn verdict(&mut self, plug: Plug, request: Request<Incoming>) -> Result<Answered, ProxyError> {
         let Proxy { limits, metrics, guard, .. } = &*self.proxy;
+        self.record.asked_verdict(plug);
         let headers = request.headers().clone();
         let body = receive(request, limits).await?;
         let start = Instant::now();

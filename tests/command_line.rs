@@ -177,8 +177,13 @@ struct Serving {
 
 impl Serving {
     fn start(policy: &str, watch: &str) -> Self {
+        let settings = [("NONNOCERE_GUARD__WATCH", watch), ("NONNOCERE_AUDIT__URL", "none")];
+        Self::with(policy, &settings.map(|(key, value)| (key, value.to_owned())))
+    }
+
+    fn with(policy: &str, settings: &[(&str, String)]) -> Self {
         let mut child = nonnocere(&["serve", "--policy", policy])
-            .env("NONNOCERE_GUARD__WATCH", watch)
+            .envs(settings.iter().map(|(key, value)| (key, value.as_str())))
             .env("NONNOCERE_SERVER__LISTEN", "127.0.0.1:0")
             .env("NONNOCERE_SERVER__ADMIN_LISTEN", "127.0.0.1:0")
             .stdout(Stdio::piped())
@@ -221,13 +226,17 @@ impl Drop for Serving {
 }
 
 fn http(address: &str, head: &str, body: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
+    try_http(address, head, body).unwrap()
+}
+
+/// The answer, unless the connection breaks.
+fn try_http(address: &str, head: &str, body: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
     let length = body.len();
-    write!(stream, "{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
-        .unwrap();
+    write!(stream, "{head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").ok()?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }
 
 #[test]
@@ -327,6 +336,7 @@ fn a_policy_that_fails_its_own_tests_is_not_served() {
     assert!(said.contains("12 of 13 tests hold"), "{said}");
     let output = nonnocere(&["serve", "--policy", path])
         .envs([("NONNOCERE_SERVER__LISTEN", "127.0.0.1:0"), ("NONNOCERE_SERVER__ADMIN_LISTEN", "127.0.0.1:0")])
+        .env("NONNOCERE_AUDIT__URL", "none")
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -364,4 +374,61 @@ fn a_policy_is_reloaded_when_a_file_that_it_extends_changes() {
     serving.wait_for("base.toml:1: name: expected a text that is not empty");
     serving.signal("-TERM");
     assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+}
+
+/// Kills a proxy at some moment under load, again and again; `KILLS` says how often.
+#[test]
+fn no_acknowledged_decision_is_lost_by_a_kill() {
+    let kills: usize = std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(3);
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let settings = [
+        ("NONNOCERE_AUDIT__URL", format!("sqlite:{}", path("audit.db"))),
+        ("NONNOCERE_AUDIT__KEY", path("audit.key")),
+        ("NONNOCERE_AUDIT__SPOOL", path("spool")),
+        ("NONNOCERE_AUDIT__REQUIRED", "true".to_owned()),
+        ("NONNOCERE_AUDIT__SIGN_EVERY", "50ms".to_owned()),
+    ];
+    let body =
+        json!({"model": "m", "messages": [{"role": "user", "content": "How is iron deficiency treated?"}]}).to_string();
+    let mut answered: Vec<String> = Vec::new();
+    for round in 0..kills {
+        let serving = Serving::with("ama", &settings);
+        let clients = (0..4).map(|_| {
+            let (address, body) = (serving.clients.clone(), body.clone());
+            std::thread::spawn(move || {
+                let mut events = Vec::new();
+                loop {
+                    match try_http(&address, "POST /v1/chat/completions", &body) {
+                        Some(answer) if answer.starts_with("HTTP/1.1 200") && answer.ends_with('}') => {
+                            let event = answer.split("x-nonnocere-event-id: ").nth(1).unwrap();
+                            events.push(event.split("\r\n").next().unwrap().to_owned());
+                        }
+                        _ => return events,
+                    }
+                }
+            })
+        });
+        let clients: Vec<_> = clients.collect();
+        // At another moment each time: after so many more answers.
+        for _ in 0..=round % 7 {
+            drop(try_http(&serving.clients, "POST /v1/chat/completions", &body));
+        }
+        serving.signal("-KILL");
+        clients.into_iter().for_each(|client| answered.extend(client.join().unwrap()));
+    }
+    assert!(answered.len() >= kills, "{} answers", answered.len());
+    let audit = |command: &str| {
+        let output = nonnocere(&["audit", command])
+            .envs(settings.iter().map(|(key, value)| (key, value.as_str())))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let kept = audit("export");
+    let lost: Vec<&String> = answered.iter().filter(|event| kept.matches(event.as_str()).count() < 2).collect();
+    assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), answered.len());
+    assert!(audit("verify").ends_with("the chain holds\n"));
+    println!("{kills} kills, {} answers, none lost", answered.len());
 }

@@ -39,6 +39,7 @@ pub struct Proxy {
 impl Proxy {
     /// The release binary on the first core, with one worker, and with more settings.
     pub fn start(upstream: SocketAddr, settings: &[(&str, &str)]) -> Result<Self, Box<dyn std::error::Error>> {
+        let kept = format!("{}/bench-audit", env!("CARGO_TARGET_TMPDIR"));
         let mut process = Command::new("taskset")
             .args(["-c", "0", env!("CARGO_BIN_EXE_nonnocere"), "serve"])
             .env("NONNOCERE_UPSTREAM__URL", format!("http://{upstream}/v1"))
@@ -48,6 +49,10 @@ impl Proxy {
             // The same prompts come again and again; what is measured is judging them.
             .env("NONNOCERE_GUARD__REMEMBERED", "0")
             .env("NONNOCERE_LOG__LEVEL", "warn")
+            // Decisions are kept as they are by default, but not in this folder.
+            .env("NONNOCERE_AUDIT__URL", format!("sqlite:{kept}.db"))
+            .env("NONNOCERE_AUDIT__KEY", format!("{kept}.key"))
+            .env("NONNOCERE_AUDIT__SPOOL", format!("{kept}.spool"))
             .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .spawn()?;

@@ -1,15 +1,17 @@
 //! What the binary can do, one file a subcommand.
 
+pub mod audit;
 pub mod check;
 pub mod explain;
 pub mod policy;
 pub mod serve;
 
+use crate::audit::store::Store;
 use crate::classify::cache::Cache;
 use crate::classify::onnx::{EMBEDDED, ModelFiles, OnnxClassifier};
 use crate::classify::pool::Pool;
 use crate::classify::{Classifier, ClassifyError};
-use crate::config::Config;
+use crate::config::{Audit, Config};
 use crate::policy::reload::Live;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,6 +41,16 @@ fn load_folder(folder: &Path) -> Result<OnnxClassifier, ClassifyError> {
 /// The policy that `config` names, live.
 fn policy_of(config: &Config) -> anyhow::Result<Live> {
     Live::load(config.policy.clone()).map_err(|found| faults("the policy is not valid", &found))
+}
+
+/// The audit store that `audit` names.
+async fn open_store(audit: &Audit) -> anyhow::Result<Store> {
+    // The URL may hold a password.
+    Store::open(audit.url.reveal()).await.map_err(|error| {
+        anyhow::anyhow!(
+            "audit.url: the store cannot be opened: {error}. Choose another, or \"none\" to keep no decisions"
+        )
+    })
 }
 
 /// One error that lists all faults, a line each.

@@ -1,15 +1,18 @@
 //! `nonnocere serve`: the proxy, its admin port, and the signals that steer it.
 
 use crate::admin::{self, Readiness};
-use crate::config::Config;
+use crate::audit::journal::{Journal, Settings};
+use crate::audit::key::Signing;
+use crate::audit::spool::Spool;
+use crate::config::{Audit, Config};
 use crate::demo;
 use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::openai::request::{Request, Surface};
-use crate::policy::reload::prove;
+use crate::policy::reload::{Live, prove};
 use crate::proxy::{self, Proxy};
 use crate::server::Server;
-use crate::upstream::{Settings, Upstream};
+use crate::upstream::{self, Upstream};
 use anyhow::Context;
 use bytes::Bytes;
 use http::Uri;
@@ -20,6 +23,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -34,18 +38,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Some(url) => url.clone(),
         None => Uri::try_from(format!("http://{}/v1", demo::start().await.context("the embedded demo")?))?,
     };
-    let pool = tokio::task::block_in_place(|| super::start_pool(&config))?;
-    let proxy = Arc::new(Proxy {
-        policy,
-        guard: Guard::new(pool, config.manner.finish),
-        upstream: upstream(&config, url)?,
-        metrics: Metrics::new()?,
-        slots: Arc::new(Semaphore::new(config.limits.in_flight)),
-        manner: config.manner,
-        streaming: config.streaming,
-        routes: config.routes.clone(),
-        limits: config.limits.clone(),
-    });
+    let metrics = Arc::new(Metrics::new()?);
+    let (journal, written) = match &config.audit {
+        Some(audit) => self::journal(audit, &metrics).await.map(|(journal, written)| (Some(journal), Some(written)))?,
+        None => (None, None),
+    };
+    let proxy = Arc::new(proxy(&config, policy, (url, metrics, journal))?);
     let ready = Arc::new(Readiness::default());
     let (stop, stopping) = watch::channel(false);
 
@@ -70,9 +68,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     warm_up(&proxy).await?;
     let proven = prove(&proxy.policy.snapshot(), &proxy.guard).await;
     proven.map_err(|lines| super::faults("the policy does not pass its own tests", &lines))?;
-    if let Some(every) = config.watch {
-        drop(tokio::spawn(watch(Arc::clone(&proxy), every)));
-    }
+    let watching = config.watch.map(|every| tokio::spawn(watch(Arc::clone(&proxy), every)));
     ready.set(true);
     tracing::info!(%address, %admin_address, policy = %proxy.policy.snapshot(), model = proxy.guard.model(), "ready");
     greet(address, admin_address, config.upstream_url.as_ref())?;
@@ -83,7 +79,53 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     stop.send_replace(true);
     clients.await?;
     operators.await?;
-    Ok(())
+    if let Some(watching) = watching {
+        watching.abort();
+        drop(watching.await);
+    }
+    // What was decided is stored before the end: the writer ends with the last of those who hand it decisions.
+    drop(proxy);
+    match written {
+        Some(written) => Ok(tokio::time::timeout(config.drain_timeout, written).await.context("the audit store")??),
+        None => Ok(()),
+    }
+}
+
+/// All that answering needs.
+fn proxy(
+    config: &Config,
+    policy: Live,
+    (url, metrics, journal): (Uri, Arc<Metrics>, Option<Journal>),
+) -> anyhow::Result<Proxy> {
+    let pool = tokio::task::block_in_place(|| super::start_pool(config))?;
+    Ok(Proxy {
+        policy,
+        guard: Guard::new(pool, config.manner.finish),
+        upstream: upstream(config, url)?,
+        metrics,
+        journal,
+        slots: Arc::new(Semaphore::new(config.limits.in_flight)),
+        manner: config.manner,
+        streaming: config.streaming,
+        routes: config.routes.clone(),
+        limits: config.limits.clone(),
+    })
+}
+
+/// Opens the audit store, and starts to write to it.
+async fn journal(audit: &Audit, metrics: &Arc<Metrics>) -> anyhow::Result<(Journal, JoinHandle<()>)> {
+    let store = super::open_store(audit).await?;
+    let key = Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?;
+    tracing::info!(key = %key.public(), "decisions are signed by this key");
+    let settings = Settings {
+        store,
+        key,
+        spool: Spool::new(audit.spool.clone(), audit.spool_bytes),
+        required: audit.required,
+        queue: audit.queue,
+        sign_every: audit.sign_every,
+    };
+    Ok(Journal::start(settings, Arc::clone(metrics)))
 }
 
 async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
@@ -97,7 +139,7 @@ fn server(listener: TcpListener, config: &Config, shutdown: &watch::Receiver<boo
 }
 
 fn upstream(config: &Config, url: Uri) -> anyhow::Result<Upstream> {
-    let settings = Settings {
+    let settings = upstream::Settings {
         url,
         authorization: config.authorization.clone(),
         connect_timeout: config.connect_timeout,

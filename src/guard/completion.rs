@@ -1,7 +1,7 @@
 //! The judgement of a whole answer: every text of every choice, as the answer to what was asked.
 
 use super::surrogates::{Change, Surrogates, changed, fitted};
-use super::{Cleared, Decision, Guard, Verdict};
+use super::{Cleared, Decision, Guard, Sight, Verdict};
 use super::{conversation, coverage, pass_unjudged, refuses, rewrite, scan, unjudgeable};
 use crate::classify::Input;
 use crate::classify::pool::Unavailable;
@@ -73,6 +73,7 @@ impl Guard {
                 }
                 Action::Allow | Action::Flag => {}
             }
+            verdict.saw_as(Sight::Alone, &judged.scores);
             verdict.add(ruling, judged.scores);
         }
         let mut found = BTreeSet::new();

@@ -17,7 +17,7 @@ mod verdict;
 
 pub use cleared::Cleared;
 pub use rewrite::sentences;
-pub use verdict::{Scan, Verdict};
+pub use verdict::{Scan, Sight, Verdict};
 
 use crate::classify::pool::{Pool, Unavailable};
 use crate::classify::reading::Judged;
@@ -126,6 +126,7 @@ impl Guard {
                 verdict = unjudgeable(direction).1;
             }
             let evidence = Evidence { text: &text, scores: &scores, in_context: false, reader: &Reader::default() };
+            verdict.saw_as(Sight::Alone, &scores);
             verdict.add(policy.decide(direction, evidence), scores);
             verdict
         };

@@ -2,7 +2,7 @@
 
 use super::conversation::{self, Exhibit, Standing};
 use super::surrogates::Surrogates;
-use super::{Cleared, Decision, Guard, Outcome, Substitute, Verdict};
+use super::{Cleared, Decision, Guard, Outcome, Sight, Substitute, Verdict};
 use super::{coverage, pass_unjudged, refuses, rewrite, scan, unjudgeable};
 use crate::classify::pool::Unavailable;
 use crate::classify::reading::Judged;
@@ -136,6 +136,12 @@ impl Guard {
         if let Action::Rewrite(..) = beside {
             findings.steered = Some(scores.likeliest().principle);
         }
+        let sight = match (is_said, in_context) {
+            (true, _) => Sight::Said,
+            (false, true) => Sight::Context,
+            (false, false) => Sight::Alone,
+        };
+        findings.verdict.saw_as(sight, &scores);
         findings.verdict.add(ruling, scores);
     }
 

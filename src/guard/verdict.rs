@@ -48,12 +48,25 @@ pub struct Verdict {
     pub scan: Scan,
     /// How many identifiers of people were taken out, by kind.
     pub redacted: BTreeMap<Kind, u64>,
+    /// The highest scores, by how the texts were looked at: what another policy would decide by.
+    pub seen: BTreeMap<Sight, Scores>,
+}
+
+/// How a text was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sight {
+    /// By itself, or as the answer to its question.
+    Alone,
+    /// As the last turn, in the light of the turns before it.
+    Context,
+    /// As what the LLM is said to have answered earlier.
+    Said,
 }
 
 impl Verdict {
     /// The verdict on a message in which nothing was found.
     #[must_use]
-    pub(super) const fn nothing(direction: Direction, scan: Scan) -> Self {
+    pub const fn nothing(direction: Direction, scan: Scan) -> Self {
         Self {
             direction,
             action: Action::Allow,
@@ -62,6 +75,7 @@ impl Verdict {
             scores: Scores::NONE,
             scan,
             redacted: BTreeMap::new(),
+            seen: BTreeMap::new(),
         }
     }
 
@@ -75,6 +89,12 @@ impl Verdict {
         if rank(&shadow) > rank(&self.shadow) {
             self.shadow = shadow;
         }
+    }
+
+    /// Notes what the model said of one more text.
+    pub(super) fn saw_as(&mut self, sight: Sight, scores: &Scores) {
+        let seen = self.seen.remove(&sight);
+        self.seen.insert(sight, seen.map_or_else(|| scores.clone(), |seen| seen.worst(scores.clone())));
     }
 
     /// Notes what was taken out; where nothing else was to be done, that is the action.

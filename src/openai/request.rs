@@ -25,6 +25,19 @@ pub enum Surface {
     Embeddings,
 }
 
+impl Surface {
+    /// The word in records.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Completions => "completions",
+            Self::Responses => "responses",
+            Self::Embeddings => "embeddings",
+        }
+    }
+}
+
 /// A request that owns its bytes; everything else is derived from them.
 #[derive(Clone)]
 pub struct Request {

@@ -47,6 +47,16 @@ struct Call<'a> {
 }
 
 impl Plug {
+    /// The word in records.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Moderations => "moderations",
+            Self::LiteLlm => "litellm",
+            Self::Contents | Self::Generation | Self::Chat => "detector",
+        }
+    }
+
     /// The contract that is spoken at `path`.
     #[must_use]
     pub fn at(path: &str) -> Option<Self> {

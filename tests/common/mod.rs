@@ -9,6 +9,7 @@ use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use nonnocere::admin::{self, Readiness};
+use nonnocere::audit::journal::Journal;
 use nonnocere::classify::cache::Cache;
 use nonnocere::classify::pool::Pool;
 use nonnocere::classify::{Classifier, ClassifyError, Input, Scores};
@@ -198,6 +199,7 @@ pub struct Options {
     pub idle_timeout: Duration,
     pub routes: Vec<Rule>,
     pub streaming: Streaming,
+    pub journal: Option<Journal>,
 }
 
 impl Options {
@@ -205,6 +207,7 @@ impl Options {
         Self {
             upstream: upstream.to_owned(),
             classifier: Arc::new(Scripted),
+            journal: None,
             policy: Source::named(""),
             limits: limits(),
             manner: Manner { style: Style::SafeComplete, finish: FinishReason::ContentFilter },
@@ -286,7 +289,8 @@ impl RunningProxy {
             policy: Live::load(options.policy).unwrap(),
             guard: Guard::new(pool, options.manner.finish),
             upstream: Upstream::new(settings).unwrap(),
-            metrics: Metrics::new().unwrap(),
+            metrics: Arc::new(Metrics::new().unwrap()),
+            journal: options.journal.clone(),
             slots: Arc::new(Semaphore::new(options.limits.in_flight)),
             limits: options.limits.clone(),
             manner: options.manner,

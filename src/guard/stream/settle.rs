@@ -5,7 +5,7 @@ use crate::classify::Scores;
 use crate::classify::pool::Unavailable;
 use crate::classify::reading::Judged;
 use crate::detect::Coverage;
-use crate::guard::{Scan, pass_unjudged, refuses, unjudgeable};
+use crate::guard::{Scan, Sight, pass_unjudged, refuses, unjudgeable};
 use crate::policy::rule::Rewrite;
 use crate::policy::{Action, Direction, Evidence, Notice, Ruling};
 use std::hash::BuildHasher;
@@ -88,6 +88,7 @@ impl Stream {
             _ => None,
         };
         let asks_again = matches!(&action, Action::Rewrite(Rewrite::Regenerate, _)) && self.can_ask_again(choice);
+        self.verdict.saw_as(Sight::Alone, &scores);
         self.verdict.add(ruling, scores);
         if let (Mode::Async, Some((line, span))) = (self.mode, subject.span()) {
             let text = self.lines.get(line).map_or("", |line| line.text.as_str());

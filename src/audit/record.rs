@@ -1,10 +1,15 @@
 //! One record a request: what was decided, by which policy and model, and how long it took. It holds no text, and is
-//! what the headers, the log and the metrics are made from.
+//! what the headers, the log, the metrics and the stored decisions are made from.
 
+use super::decision::{Decision, Seen};
+use super::journal::{Journal, now};
 use crate::error::ProxyError;
-use crate::guard::{Scan, Verdict};
+use crate::guard::{Scan, Sight, Verdict};
 use crate::metrics::{Metrics, Stage};
+use crate::openai::request::Asked;
+use crate::plug::Plug;
 use crate::policy::Direction;
+use crate::policy::message::Audience;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -13,7 +18,6 @@ use uuid::Uuid;
 const CLIENT_LEFT: u16 = 499;
 
 /// What happened to one request; written to the log when its time is over, however it ends.
-#[derive(Debug)]
 pub struct Record {
     /// Names the request in headers and logs; sorts by time.
     pub event_id: Uuid,
@@ -25,18 +29,30 @@ pub struct Record {
     stages: Vec<(Stage, Duration)>,
     error: Option<&'static str>,
     status: Option<StatusCode>,
+    /// By which surface it was asked, or for which verdict.
+    surface: &'static str,
+    stream: bool,
+    audience: Option<Audience>,
+    journal: Option<Journal>,
+    /// Of how many verdicts the decisions were handed on.
+    kept: usize,
+    is_unjudged_kept: bool,
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
         self.log();
+        let decisions = self.decisions();
+        if let Some(journal) = &self.journal {
+            journal.put(decisions);
+        }
     }
 }
 
 impl Record {
     /// The record of a request that begins now.
     #[must_use]
-    pub fn begin(policy: String, model: String) -> Self {
+    pub fn begin(policy: String, model: String, journal: Option<Journal>) -> Self {
         Self {
             event_id: Uuid::now_v7(),
             policy,
@@ -45,6 +61,77 @@ impl Record {
             stages: Vec::new(),
             error: None,
             status: None,
+            surface: "",
+            stream: false,
+            audience: None,
+            journal,
+            kept: 0,
+            is_unjudged_kept: false,
+        }
+    }
+
+    /// Notes how the LLM was asked.
+    pub fn asked(&mut self, asked: &Asked) {
+        (self.surface, self.stream, self.audience) = (asked.surface.id(), asked.stream, asked.reader.audience);
+    }
+
+    /// Notes that only a verdict was asked for.
+    pub fn asked_verdict(&mut self, plug: Plug) {
+        self.surface = plug.id();
+    }
+
+    /// Has what was decided so far stored, where nothing may be answered before it is.
+    ///
+    /// # Errors
+    /// [`ProxyError::Unrecorded`] when it was not.
+    pub async fn secure(&mut self) -> Result<(), ProxyError> {
+        let Some(journal) = self.journal.clone().filter(Journal::is_required) else { return Ok(()) };
+        let decisions = self.decisions();
+        let is_stored = decisions.is_empty() || journal.store(decisions).await;
+        if is_stored { Ok(()) } else { Err(ProxyError::Unrecorded) }
+    }
+
+    /// The decisions that were not handed on.
+    fn decisions(&mut self) -> Vec<Decision> {
+        let first = self.kept;
+        self.kept = self.verdicts.len();
+        let mut decisions: Vec<Decision> =
+            self.verdicts.iter().skip(first).map(|verdict| self.decision_on(verdict)).collect();
+        if self.error == Some("unavailable") && !std::mem::replace(&mut self.is_unjudged_kept, true) {
+            let verdict = Verdict::nothing(self.direction(), Scan::None);
+            decisions.push(Decision { action: "unavailable".to_owned(), ..self.decision_on(&verdict) });
+        }
+        decisions
+    }
+
+    fn decision_on(&self, verdict: &Verdict) -> Decision {
+        let seen = |sight: Sight| verdict.seen.get(&sight).map(Seen::from);
+        let violation = verdict.violation();
+        let stage = match verdict.direction {
+            Direction::Prompt => Stage::Prompt,
+            Direction::Completion => Stage::Completion,
+        };
+        Decision {
+            time: now(),
+            event: self.event_id(),
+            direction: verdict.direction.id().to_owned(),
+            surface: self.surface.to_owned(),
+            stream: self.stream,
+            audience: self.audience.map(|audience| audience.id().to_owned()),
+            action: verdict.action.id().to_owned(),
+            rule: verdict.rule.as_deref().map(str::to_owned),
+            principle: violation.map(|kind| kind.principle.id().to_owned()),
+            kind: violation.map(|kind| kind.id.to_owned()),
+            shadow: verdict.shadow.as_ref().map(|shadow| [shadow.effect.id().to_owned(), shadow.rule.to_string()]),
+            scan: verdict.scan.id().to_owned(),
+            alone: seen(Sight::Alone),
+            context: seen(Sight::Context),
+            said: seen(Sight::Said),
+            redacted: verdict.redacted.iter().map(|(kind, count)| (kind.id().to_owned(), *count)).collect(),
+            policy: self.policy.clone(),
+            model: self.model.clone(),
+            status: self.status.map(|status| status.as_u16()),
+            took_ms: self.millis(stage),
         }
     }
 

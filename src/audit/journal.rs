@@ -1,0 +1,234 @@
+//! Takes decisions off the request's path and into the store, in batches. What the store does not take goes to the spool,
+//! and from there into the store when it is back.
+
+use super::chain::{Checkpoint, Reason, Tail};
+use super::decision::Decision;
+use super::key::Signing;
+use super::spool::Spool;
+use super::store::Store;
+use crate::metrics::Metrics;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+/// Decisions of one transaction.
+const BATCH: usize = 1000;
+
+/// How long a store that failed is left alone.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How decisions are kept.
+pub struct Settings {
+    /// Where.
+    pub store: Store,
+    /// What signs.
+    pub key: Signing,
+    /// Where they wait while the store is gone.
+    pub spool: Spool,
+    /// Whether a request is refused whose decisions cannot be stored.
+    pub required: bool,
+    /// Decisions that may wait.
+    pub queue: usize,
+    /// How often the end of the chain is signed, if it moved.
+    pub sign_every: Duration,
+}
+
+/// Hands decisions on; cheap to clone.
+#[derive(Clone)]
+pub struct Journal {
+    jobs: mpsc::Sender<Job>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    spool: Spool,
+    required: bool,
+    metrics: Arc<Metrics>,
+}
+
+struct Job {
+    decisions: Vec<Decision>,
+    /// Who waits until they are stored.
+    stored: Option<oneshot::Sender<bool>>,
+}
+
+impl Journal {
+    /// Starts to keep decisions; the task ends when all [`Journal`]s are gone, and everything is stored or spooled then.
+    #[must_use]
+    pub fn start(settings: Settings, metrics: Arc<Metrics>) -> (Self, JoinHandle<()>) {
+        let Settings { store, key, spool, required, queue, sign_every } = settings;
+        let (jobs, waiting) = mpsc::channel(queue);
+        let shared = Arc::new(Shared { spool, required, metrics });
+        let writer = Writer { store, key, shared: Arc::clone(&shared), sign_every, moved: None, fails_until: None };
+        (Self { jobs, shared }, tokio::spawn(writer.run(waiting)))
+    }
+
+    /// Whether a request is refused whose decisions cannot be stored.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.shared.required
+    }
+
+    /// Keeps decisions, whether or not anyone waits for it.
+    pub fn put(&self, decisions: Vec<Decision>) {
+        if decisions.is_empty() {
+            return;
+        }
+        if let Err(refused) = self.jobs.try_send(Job { decisions, stored: None }) {
+            // The queue is full, or the writer gone.
+            self.shared.spool(&refused.into_inner().decisions);
+        }
+    }
+
+    /// Keeps decisions, and waits until they are stored; `false` when they are not, and then they are spooled.
+    pub async fn store(&self, decisions: Vec<Decision>) -> bool {
+        let (stored, answer) = oneshot::channel();
+        match self.jobs.send(Job { decisions, stored: Some(stored) }).await {
+            Ok(()) => answer.await.unwrap_or(false),
+            Err(refused) => {
+                self.shared.spool(&refused.0.decisions);
+                false
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Decisions that the store does not take.
+    fn spool(&self, decisions: &[Decision]) {
+        match self.spool.keep(decisions) {
+            Ok(()) => self.metrics.spooled(decisions.len()),
+            Err(error) => {
+                self.metrics.lost(decisions.len());
+                tracing::error!(%error, decisions = decisions.len(), "decisions could be neither stored nor spooled");
+            }
+        }
+        self.metrics.spool_bytes(self.spool.bytes());
+    }
+}
+
+struct Writer {
+    store: Store,
+    key: Signing,
+    shared: Arc<Shared>,
+    sign_every: Duration,
+    /// The end of the chain, where it moved since it was signed, and since when.
+    moved: Option<(Tail, Instant)>,
+    fails_until: Option<Instant>,
+}
+
+impl Writer {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+        self.drain().await;
+        let mut jobs = Vec::new();
+        loop {
+            let sign_at = self.moved.as_ref().map(|(_, since)| *since + self.sign_every);
+            let retry_at = self.fails_until;
+            tokio::select! {
+                count = waiting.recv_many(&mut jobs, BATCH) => {
+                    if count == 0 {
+                        break;
+                    }
+                    self.write(std::mem::take(&mut jobs)).await;
+                }
+                () = at(sign_at) => self.sign().await,
+                () = at(retry_at) => {
+                    self.fails_until = None;
+                    self.drain().await;
+                }
+            }
+        }
+        self.drain().await;
+        self.sign().await;
+        self.store.close().await;
+    }
+
+    async fn write(&mut self, jobs: Vec<Job>) {
+        let (mut decisions, mut waiting) = (Vec::new(), Vec::new());
+        for job in jobs {
+            decisions.extend(job.decisions);
+            waiting.extend(job.stored);
+        }
+        let stored = self.fails_until.is_none() && self.append(&decisions).await;
+        if !stored {
+            self.shared.spool(&decisions);
+        }
+        for one in waiting {
+            // Whoever waited may have left.
+            one.send(stored).ok();
+        }
+    }
+
+    async fn append(&mut self, decisions: &[Decision]) -> bool {
+        match self.store.append(decisions).await {
+            Ok(tail) => {
+                self.shared.metrics.stored(decisions.len());
+                let since = self.moved.take().map_or_else(Instant::now, |(_, since)| since);
+                self.moved = Some((tail, since));
+                true
+            }
+            Err(error) => {
+                self.shared.metrics.store_failed();
+                tracing::error!(%error, "the audit store takes no decisions; they are spooled");
+                self.fails_until = Some(Instant::now() + PATIENCE);
+                false
+            }
+        }
+    }
+
+    /// Stores what was spooled, before anything newer.
+    async fn drain(&mut self) {
+        loop {
+            let taken = match self.shared.spool.take() {
+                Ok(Some(taken)) => taken,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(%error, "the audit spool cannot be read");
+                    break;
+                }
+            };
+            if taken.broken > 0 {
+                tracing::error!(lines = taken.broken, "lines of the audit spool were cut off and are left out");
+            }
+            if !taken.decisions.is_empty() && !self.append(&taken.decisions).await {
+                break;
+            }
+            if let Err(error) = taken.done() {
+                tracing::error!(%error, "the audit spool cannot be emptied");
+                break;
+            }
+        }
+        self.shared.metrics.spool_bytes(self.shared.spool.bytes());
+    }
+
+    async fn sign(&mut self) {
+        let Some((tail, _)) = self.moved.take() else { return };
+        let checkpoint = Checkpoint::sign(&tail, Reason::Regular, now(), &self.key);
+        match self.store.checkpoint(&checkpoint).await {
+            // Kept elsewhere too, it shows a chain that was cut short.
+            Ok(()) => {
+                tracing::info!(seq = tail.seq, hash = tail.hash, signature = checkpoint.signature, "audit signed")
+            }
+            Err(error) => {
+                tracing::error!(%error, "the audit store takes no signature");
+                self.moved = Some((tail, Instant::now()));
+            }
+        }
+    }
+}
+
+/// Microseconds since 1970.
+#[must_use]
+pub fn now() -> i64 {
+    let time = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

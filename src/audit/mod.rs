@@ -1,0 +1,16 @@
+//! What was decided, kept so that it can be proven later. No text is kept.
+//!
+//! A [`record::Record`] goes with a request and becomes the headers, a log line, and one [`decision::Decision`] for each
+//! message that was judged. The [`journal`] takes decisions off the request's path, in batches, into a [`store`] (`SQLite`
+//! or `PostgreSQL`), where each is [chained](chain) to the one before it; what the store does not take is spooled to disk.
+
+pub mod chain;
+pub mod decision;
+pub mod journal;
+pub mod key;
+pub mod record;
+pub mod spool;
+pub mod store;
+pub mod verify;
+
+pub use record::Record;

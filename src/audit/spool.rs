@@ -1,0 +1,96 @@
+//! What the store does not take, on disk until it does: JSON lines, in their order, bounded.
+
+use super::decision::Decision;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// A file of decisions.
+pub struct Spool {
+    path: PathBuf,
+    most_bytes: u64,
+    /// Held while it is written to or emptied.
+    guard: Mutex<()>,
+}
+
+impl Spool {
+    /// The spool in the file at `path`, of at most `most_bytes`.
+    #[must_use]
+    pub const fn new(path: PathBuf, most_bytes: u64) -> Self {
+        Self { path, most_bytes, guard: Mutex::new(()) }
+    }
+
+    /// Keeps decisions; on the disk when this returns.
+    ///
+    /// # Errors
+    /// When the file cannot be written or is full.
+    pub fn keep(&self, decisions: &[Decision]) -> std::io::Result<()> {
+        let _guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+        if file.metadata()?.len() >= self.most_bytes {
+            return Err(std::io::Error::new(ErrorKind::StorageFull, "the spool is full"));
+        }
+        let mut lines = Vec::new();
+        for decision in decisions {
+            serde_json::to_writer(&mut lines, decision)?;
+            lines.push(b'\n');
+        }
+        file.write_all(&lines)?;
+        file.sync_data()
+    }
+
+    /// How large it is, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |found| found.len())
+    }
+
+    /// Takes all that it holds out of it, to be stored; what is not [`done`](Taken::done) with is found again at the next try.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn take(&self) -> std::io::Result<Option<Taken>> {
+        let _guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = self.path.with_extension("taken");
+        // What an earlier try did not finish comes first.
+        if !taken.exists() {
+            match std::fs::rename(&self.path, &taken) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Taken::read(&taken).map(Some)
+    }
+}
+
+/// What was taken out of a spool.
+pub struct Taken {
+    path: PathBuf,
+    /// The decisions, in their order.
+    pub decisions: Vec<Decision>,
+    /// Lines that were cut off by a crash.
+    pub broken: usize,
+}
+
+impl Taken {
+    fn read(path: &Path) -> std::io::Result<Self> {
+        let (mut decisions, mut broken) = (Vec::new(), 0);
+        for line in BufReader::new(File::open(path)?).split(b'\n') {
+            match serde_json::from_slice(&line?) {
+                Ok(decision) => decisions.push(decision),
+                Err(_) => broken += 1,
+            }
+        }
+        Ok(Self { path: path.to_owned(), decisions, broken })
+    }
+
+    /// Forgets it: it was stored.
+    ///
+    /// # Errors
+    /// When the file cannot be removed.
+    pub fn done(self) -> std::io::Result<()> {
+        std::fs::remove_file(self.path)
+    }
+}

@@ -1,0 +1,257 @@
+//! Where decisions are kept: `SQLite` in a file, or `PostgreSQL` for a fleet. One chain for all that write to it.
+
+use super::chain::{Checkpoint, Reason, Tail, link};
+use super::decision::Decision;
+use futures_util::TryStreamExt;
+use sqlx::any::AnyPoolOptions;
+use sqlx::{AnyPool, AssertSqlSafe, Row};
+use std::time::Duration;
+
+/// An open store.
+#[derive(Clone)]
+pub struct Store {
+    pool: AnyPool,
+}
+
+/// A decision as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its place in the chain, from 1.
+    pub seq: i64,
+    /// When, in microseconds since 1970.
+    pub time: i64,
+    /// The event that it is of.
+    pub event: String,
+    /// What was done.
+    pub action: String,
+    /// The [`Decision`], as JSON.
+    pub body: String,
+    /// The hash of the body, after the decision before it.
+    pub hash: String,
+}
+
+/// What was wrong with the store.
+pub type Fault = sqlx::Error;
+
+/// Decisions of one insert.
+const ROWS: usize = 500;
+
+const TABLES: [&str; 6] = [
+    "CREATE TABLE IF NOT EXISTS decisions (seq BIGINT PRIMARY KEY, time BIGINT NOT NULL, event TEXT NOT NULL, \
+     action TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS decisions_time ON decisions (time)",
+    "CREATE INDEX IF NOT EXISTS decisions_event ON decisions (event)",
+    "CREATE TABLE IF NOT EXISTS chain_tail (id BIGINT PRIMARY KEY, seq BIGINT NOT NULL, hash TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS checkpoints (seq BIGINT NOT NULL, hash TEXT NOT NULL, reason TEXT NOT NULL, \
+     time BIGINT NOT NULL, key TEXT NOT NULL, signature TEXT NOT NULL)",
+    "INSERT INTO chain_tail (id, seq, hash) VALUES (1, 0, 'nonnocere') ON CONFLICT (id) DO NOTHING",
+];
+
+impl Store {
+    /// The store at `url`: `sqlite:FILE`, which is made where there is none, or `postgres://…`.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub async fn open(url: &str) -> Result<Self, Fault> {
+        sqlx::any::install_default_drivers();
+        let is_sqlite = url.starts_with("sqlite:");
+        let url = if is_sqlite && !url.contains("mode=") {
+            format!("{url}{}mode=rwc", if url.contains('?') { '&' } else { '?' })
+        } else {
+            url.to_owned()
+        };
+        let pool = AnyPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(5));
+        // A commit is on the disk when it is said to be.
+        let settings: &'static [&'static str] = if is_sqlite {
+            &["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA busy_timeout = 5000"]
+        } else {
+            &[]
+        };
+        let pool = pool.after_connect(move |connection, _| {
+            Box::pin(async move {
+                for setting in settings {
+                    sqlx::query(*setting).execute(&mut *connection).await?;
+                }
+                Ok(())
+            })
+        });
+        let pool = pool.connect(&url).await?;
+        let mut transaction = pool.begin().await?;
+        let mut is_there = false;
+        if !is_sqlite {
+            // Those of a fleet that start at once make the tables one after the other, and not beside one that writes already.
+            sqlx::query("SELECT pg_advisory_xact_lock(5031403716)").execute(&mut *transaction).await?;
+            let found =
+                sqlx::query("SELECT to_regclass('chain_tail') IS NOT NULL").fetch_one(&mut *transaction).await?;
+            is_there = found.try_get(0)?;
+        }
+        for table in TABLES.iter().filter(|_| !is_there) {
+            sqlx::query(*table).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(Self { pool })
+    }
+
+    /// Adds decisions to the chain, all or none; gives its new end.
+    ///
+    /// # Errors
+    /// When they are not stored.
+    pub async fn append(&self, decisions: &[Decision]) -> Result<Tail, Fault> {
+        let bodies: Result<Vec<String>, serde_json::Error> = decisions.iter().map(serde_json::to_string).collect();
+        let bodies = bodies.map_err(|error| Fault::Encode(error.into()))?;
+        let mut transaction = self.pool.begin().await?;
+        // Locks the tail in both databases: the writers of a fleet take turns.
+        sqlx::query("UPDATE chain_tail SET seq = seq WHERE id = 1").execute(&mut *transaction).await?;
+        let row = sqlx::query("SELECT seq, hash FROM chain_tail WHERE id = 1").fetch_one(&mut *transaction).await?;
+        let mut tail = Tail { seq: row.try_get(0)?, hash: row.try_get(1)? };
+        let rows: Vec<(&Decision, String, Tail)> = decisions
+            .iter()
+            .zip(bodies)
+            .map(|(decision, body)| {
+                tail = Tail { seq: tail.seq + 1, hash: link(&tail.hash, &body) };
+                (decision, body, tail.clone())
+            })
+            .collect();
+        for some in rows.chunks(ROWS) {
+            let places = (0..some.len()).map(|row| {
+                let places: Vec<String> = (1..=6).map(|column| format!("${}", row * 6 + column)).collect();
+                format!("({})", places.join(", "))
+            });
+            let places: Vec<String> = places.collect();
+            let insert =
+                format!("INSERT INTO decisions (seq, time, event, action, body, hash) VALUES {}", places.join(", "));
+            let mut insert = sqlx::query(AssertSqlSafe(insert));
+            for (decision, body, at) in some {
+                insert = insert.bind(at.seq).bind(decision.time).bind(decision.event.clone());
+                insert = insert.bind(decision.action.clone()).bind(body.clone()).bind(at.hash.clone());
+            }
+            insert.execute(&mut *transaction).await?;
+        }
+        sqlx::query("UPDATE chain_tail SET seq = $1, hash = $2 WHERE id = 1")
+            .bind(tail.seq)
+            .bind(tail.hash.clone())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(tail)
+    }
+
+    /// The end of the chain.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn tail(&self) -> Result<Tail, Fault> {
+        let row = sqlx::query("SELECT seq, hash FROM chain_tail WHERE id = 1").fetch_one(&self.pool).await?;
+        Ok(Tail { seq: row.try_get(0)?, hash: row.try_get(1)? })
+    }
+
+    /// Keeps a signed hash.
+    ///
+    /// # Errors
+    /// When it is not stored.
+    pub async fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), Fault> {
+        keep(&mut *self.pool.acquire().await?, checkpoint).await
+    }
+
+    /// All signed hashes, in the order of what they are of.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn checkpoints(&self) -> Result<Vec<Checkpoint>, Fault> {
+        let rows = sqlx::query("SELECT seq, hash, reason, time, key, signature FROM checkpoints ORDER BY seq, time");
+        let rows = rows.fetch_all(&self.pool).await?;
+        let read = |row: &sqlx::any::AnyRow| {
+            let reason: String = row.try_get(2)?;
+            let reason = Reason::from_id(&reason).ok_or_else(|| Fault::Decode("an unknown reason".into()))?;
+            Ok(Checkpoint {
+                seq: row.try_get(0)?,
+                hash: row.try_get(1)?,
+                reason,
+                time: row.try_get(3)?,
+                key: row.try_get(4)?,
+                signature: row.try_get(5)?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Gives each decision from `since` on (microseconds since 1970), in the order of the chain, to `each`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn read(&self, since: i64, mut each: impl FnMut(Stored)) -> Result<(), Fault> {
+        let query = "SELECT seq, time, event, action, body, hash FROM decisions WHERE time >= $1 ORDER BY seq";
+        let mut rows = sqlx::query(query).bind(since).fetch(&self.pool);
+        while let Some(row) = rows.try_next().await? {
+            each(Stored {
+                seq: row.try_get(0)?,
+                time: row.try_get(1)?,
+                event: row.try_get(2)?,
+                action: row.try_get(3)?,
+                body: row.try_get(4)?,
+                hash: row.try_get(5)?,
+            });
+        }
+        Ok(())
+    }
+
+    /// Removes the decisions at the beginning of the chain that are older than `before`, but for the last one; what they end
+    /// in is signed by `sign`, so that the rest can be proven. Gives how many there were.
+    ///
+    /// # Errors
+    /// When nothing was removed.
+    pub async fn prune(&self, before: i64, sign: impl FnOnce(&Tail) -> Checkpoint) -> Result<u64, Fault> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("UPDATE chain_tail SET seq = seq WHERE id = 1").execute(&mut *transaction).await?;
+        // The first that is young enough ends what is removed, so that the chain has no gap.
+        let query = "SELECT seq, hash FROM decisions WHERE seq < COALESCE((SELECT MIN(seq) FROM decisions WHERE time >= $1), \
+                     (SELECT seq FROM chain_tail WHERE id = 1)) ORDER BY seq DESC LIMIT 1";
+        let Some(row) = sqlx::query(query).bind(before).fetch_optional(&mut *transaction).await? else {
+            return Ok(0);
+        };
+        let last = Tail { seq: row.try_get(0)?, hash: row.try_get(1)? };
+        let removed = sqlx::query("DELETE FROM decisions WHERE seq <= $1").bind(last.seq).execute(&mut *transaction);
+        let removed = removed.await?.rows_affected();
+        keep(&mut transaction, &sign(&last)).await?;
+        transaction.commit().await?;
+        Ok(removed)
+    }
+
+    /// Waits until all connections are closed.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Runs a statement as it stands, for tests that tamper.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn execute(&self, statement: &str) -> Result<(), Fault> {
+        sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&self.pool).await.map(drop)
+    }
+}
+
+async fn keep(connection: &mut sqlx::AnyConnection, checkpoint: &Checkpoint) -> Result<(), Fault> {
+    let query = "INSERT INTO checkpoints (seq, hash, reason, time, key, signature) VALUES ($1, $2, $3, $4, $5, $6)";
+    sqlx::query(query)
+        .bind(checkpoint.seq)
+        .bind(checkpoint.hash.clone())
+        .bind(checkpoint.reason.id())
+        .bind(checkpoint.time)
+        .bind(checkpoint.key.clone())
+        .bind(checkpoint.signature.clone())
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::chain::GENESIS;
+
+    #[test]
+    fn the_first_tail_is_the_genesis() {
+        assert!(TABLES[5].contains(&format!("'{GENESIS}'")));
+    }
+}

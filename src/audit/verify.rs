@@ -1,0 +1,111 @@
+//! Proves a store: every decision is as it was written, none is missing, and what was signed is what stands there.
+
+use super::chain::{Checkpoint, GENESIS, Reason, link};
+use super::decision::Decision;
+use super::key::Public;
+use super::store::{Fault, Store, Stored};
+use std::collections::BTreeMap;
+
+/// So many findings are shown; more are counted.
+const SHOWN: usize = 20;
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Decisions that were read.
+    pub decisions: u64,
+    /// Decisions that were pruned before.
+    pub pruned: i64,
+    /// Signed hashes that hold.
+    pub checkpoints: u64,
+    /// Decisions after the last signed hash: nothing but the chain speaks for them.
+    pub unsigned: i64,
+    /// What is wrong, a line each.
+    pub findings: Vec<String>,
+    /// How many more are.
+    pub more: u64,
+}
+
+impl Report {
+    fn found(&mut self, finding: String) {
+        if self.findings.len() < SHOWN { self.findings.push(finding) } else { self.more += 1 }
+    }
+
+    /// Whether all is as it was written.
+    #[must_use]
+    pub const fn holds(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+/// Reads all of a store; what was signed must be by `key`.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn verify(store: &Store, key: &Public) -> Result<Report, Fault> {
+    let mut report = Report::default();
+    let mut signed: BTreeMap<i64, Vec<Checkpoint>> = BTreeMap::new();
+    let mut begins = (0, GENESIS.to_owned());
+    let mut last_signed = 0;
+    for checkpoint in store.checkpoints().await? {
+        if !checkpoint.is_by(key) {
+            report.found(format!("the signature at {} is not by this key, or was changed", checkpoint.seq));
+            continue;
+        }
+        report.checkpoints += 1;
+        last_signed = last_signed.max(checkpoint.seq);
+        if checkpoint.reason == Reason::Pruned && checkpoint.seq > begins.0 {
+            begins = (checkpoint.seq, checkpoint.hash.clone());
+        }
+        signed.entry(checkpoint.seq).or_default().push(checkpoint);
+    }
+    report.pruned = begins.0;
+    let mut walk = Walk { next: begins.0 + 1, before: begins.1, signed, report };
+    store.read(i64::MIN, |stored| walk.step(stored)).await?;
+    let Walk { next, before, signed, mut report } = walk;
+    let tail = store.tail().await?;
+    if (tail.seq, &tail.hash) != (next - 1, &before) {
+        report.found(format!("the chain ends at {}, and should end at {} by its own tail", next - 1, tail.seq));
+    }
+    for seq in signed.range(next..).map(|(seq, _)| *seq) {
+        report.found(format!("{seq} was signed and is gone"));
+    }
+    report.unsigned = (next - 1 - last_signed).max(0);
+    Ok(report)
+}
+
+struct Walk {
+    next: i64,
+    before: String,
+    signed: BTreeMap<i64, Vec<Checkpoint>>,
+    report: Report,
+}
+
+impl Walk {
+    fn step(&mut self, stored: Stored) {
+        let Stored { seq, time, event, action, body, hash } = stored;
+        self.report.decisions += 1;
+        if seq != self.next {
+            let gap = if seq == self.next + 1 {
+                format!("{} is", self.next)
+            } else {
+                format!("{} to {} are", self.next, seq - 1)
+            };
+            self.report.found(format!("{gap} missing"));
+        } else if link(&self.before, &body) != hash {
+            self.report.found(format!("{seq} ({event}) was changed, moved or put in"));
+        }
+        // The columns are there to search by; what they say is in the body.
+        let is_same = serde_json::from_str::<Decision>(&body)
+            .is_ok_and(|decision| (decision.time, &decision.event, &decision.action) == (time, &event, &action));
+        if !is_same {
+            self.report.found(format!("the columns of {seq} ({event}) do not say what its body says"));
+        }
+        for checkpoint in self.signed.get(&seq).into_iter().flatten() {
+            if checkpoint.hash != hash {
+                self.report.found(format!("{seq} ({event}) is not what was signed"));
+            }
+        }
+        (self.next, self.before) = (seq + 1, hash);
+    }
+}

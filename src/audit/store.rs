@@ -63,7 +63,7 @@ impl Store {
         let pool = AnyPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(5));
         // A commit is on the disk when it is said to be.
         let settings: &'static [&'static str] = if is_sqlite {
-            &["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA busy_timeout = 5000"]
+            &["PRAGMA busy_timeout = 5000", "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"]
         } else {
             &[]
         };
@@ -76,7 +76,9 @@ impl Store {
             })
         });
         let pool = pool.connect(&url).await?;
-        let mut transaction = pool.begin().await?;
+        // SQLite does not wait for a lock that a transaction asks for after it has read.
+        let begin = if is_sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
+        let mut transaction = pool.begin_with(begin).await?;
         let mut is_there = false;
         if !is_sqlite {
             // Those of a fleet that start at once make the tables one after the other, and not beside one that writes already.

@@ -16,9 +16,11 @@
 )]
 
 use clap::{Args, Parser, Subcommand};
+use nonnocere::audit::label::{Label, Mark};
 use nonnocere::commands;
 use nonnocere::commands::audit::Format;
 use nonnocere::config::{Config, Log, LogFormat, Overrides};
+use nonnocere::policy::tune::Target;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -81,6 +83,26 @@ enum AuditCommand {
         #[arg(long, value_enum, default_value = "jsonl")]
         format: Format,
     },
+    /// Say what a reviewer thinks of a decision. It must hold no text of the conversation.
+    Label {
+        /// The event id, as the header x-nonnocere-event-id shows it.
+        event: String,
+        /// Which of its messages: prompt or completion.
+        #[arg(long, default_value = "prompt", value_parser = ["prompt", "completion"])]
+        direction: String,
+        /// Who says it.
+        #[arg(long)]
+        reviewer: String,
+        #[arg(long, value_enum)]
+        mark: Mark,
+        /// The violated principle: I to IX, G.
+        #[arg(long)]
+        principle: Option<String>,
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// Say how far the reviewers agree (Cohen's kappa).
+    Agreement,
     /// Remove decisions that are older; the rest can still be proven.
     Prune {
         /// How long decisions are kept.
@@ -107,6 +129,32 @@ enum PolicyCommand {
         before: String,
         /// The other one.
         after: String,
+    },
+    /// Say what a policy would have done with the decisions on record.
+    Backtest {
+        #[command(flatten)]
+        settings: Settings,
+        /// The policy file, or the name of a shipped policy.
+        candidate: String,
+        /// The decisions of the last so long, such as 30days.
+        #[arg(long, value_parser = humantime::parse_duration)]
+        since: Option<Duration>,
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Find thresholds by what reviewers said of decisions; the exit code is 1 when there are too few labels.
+    Tune {
+        #[command(flatten)]
+        settings: Settings,
+        /// The policy file, or the name of a shipped policy.
+        base: String,
+        /// What is to be reached: fpr=0.3% or recall=90%.
+        #[arg(long)]
+        target: Target,
+        /// Where a policy with the thresholds is written.
+        #[arg(long)]
+        out: Option<PathBuf>,
     },
     /// Say which rule decides on a text, by which score, and which of its words the score comes from.
     Explain {
@@ -176,6 +224,11 @@ fn audit(config: &Config, command: AuditCommand) -> anyhow::Result<ExitCode> {
         AuditCommand::Export { since, format } => {
             runtime.block_on(commands::audit::export(config, since, format))?;
         }
+        AuditCommand::Label { event, direction, reviewer, mark, principle, note } => {
+            let label = Label { event, direction, reviewer, mark, principle, note, time: 0 };
+            runtime.block_on(commands::audit::label(config, label))?;
+        }
+        AuditCommand::Agreement => runtime.block_on(commands::audit::agreement(config))?,
         AuditCommand::Prune { keep } => runtime.block_on(commands::audit::prune(config, keep))?,
     }
     Ok(ExitCode::SUCCESS)
@@ -194,6 +247,15 @@ fn policy(command: PolicyCommand) -> anyhow::Result<ExitCode> {
         PolicyCommand::Diff { before, after } => {
             let differs = commands::policy::compare(&before, &after)?;
             Ok(if differs { ExitCode::from(1) } else { ExitCode::SUCCESS })
+        }
+        PolicyCommand::Backtest { settings, candidate, since, json } => {
+            runtime()?.block_on(commands::policy::backtest(&settings.load(None)?, &candidate, since, json))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        PolicyCommand::Tune { settings, base, target, out } => {
+            let config = settings.load(None)?;
+            let tuned = commands::policy::tune(&config, &base, (target, out.as_deref()));
+            Ok(if runtime()?.block_on(tuned)? { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
         PolicyCommand::Explain { settings, completion, question, json, text } => {
             let text = text.map_or_else(|| std::io::read_to_string(std::io::stdin()), Ok)?;

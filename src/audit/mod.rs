@@ -8,6 +8,7 @@ pub mod chain;
 pub mod decision;
 pub mod journal;
 pub mod key;
+pub mod label;
 pub mod record;
 pub mod spool;
 pub mod store;

@@ -2,6 +2,7 @@
 
 use super::chain::{Checkpoint, Reason, Tail, link};
 use super::decision::Decision;
+use super::label::{Label, Mark};
 use futures_util::TryStreamExt;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyPool, AssertSqlSafe, Row};
@@ -36,7 +37,7 @@ pub type Fault = sqlx::Error;
 /// Decisions of one insert.
 const ROWS: usize = 500;
 
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 7] = [
     "CREATE TABLE IF NOT EXISTS decisions (seq BIGINT PRIMARY KEY, time BIGINT NOT NULL, event TEXT NOT NULL, \
      action TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS decisions_time ON decisions (time)",
@@ -44,6 +45,8 @@ const TABLES: [&str; 6] = [
     "CREATE TABLE IF NOT EXISTS chain_tail (id BIGINT PRIMARY KEY, seq BIGINT NOT NULL, hash TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS checkpoints (seq BIGINT NOT NULL, hash TEXT NOT NULL, reason TEXT NOT NULL, \
      time BIGINT NOT NULL, key TEXT NOT NULL, signature TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS labels (event TEXT NOT NULL, direction TEXT NOT NULL, reviewer TEXT NOT NULL, \
+     mark TEXT NOT NULL, principle TEXT, note TEXT, time BIGINT NOT NULL)",
     "INSERT INTO chain_tail (id, seq, hash) VALUES (1, 0, 'nonnocere') ON CONFLICT (id) DO NOTHING",
 ];
 
@@ -177,6 +180,49 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// Keeps what a reviewer says; earlier words stay on record.
+    ///
+    /// # Errors
+    /// When it is not stored, or no such decision is.
+    pub async fn label(&self, label: &Label) -> Result<(), Fault> {
+        let known = "SELECT seq FROM decisions WHERE event = $1 LIMIT 1";
+        sqlx::query(known).bind(label.event.clone()).fetch_one(&self.pool).await?;
+        let insert = "INSERT INTO labels (event, direction, reviewer, mark, principle, note, time) \
+                      VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        sqlx::query(insert)
+            .bind(label.event.clone())
+            .bind(label.direction.clone())
+            .bind(label.reviewer.clone())
+            .bind(label.mark.id())
+            .bind(label.principle.clone())
+            .bind(label.note.clone())
+            .bind(label.time)
+            .execute(&self.pool)
+            .await
+            .map(drop)
+    }
+
+    /// All that reviewers said, in its order.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn labels(&self) -> Result<Vec<Label>, Fault> {
+        let query = "SELECT event, direction, reviewer, mark, principle, note, time FROM labels ORDER BY time";
+        let read = |row: &sqlx::any::AnyRow| {
+            let mark: String = row.try_get(3)?;
+            Ok(Label {
+                event: row.try_get(0)?,
+                direction: row.try_get(1)?,
+                reviewer: row.try_get(2)?,
+                mark: Mark::from_id(&mark).ok_or_else(|| Fault::Decode("an unknown mark".into()))?,
+                principle: row.try_get(4)?,
+                note: row.try_get(5)?,
+                time: row.try_get(6)?,
+            })
+        };
+        sqlx::query(query).fetch_all(&self.pool).await?.iter().map(read).collect()
+    }
+
     /// Gives each decision from `since` on (microseconds since 1970), in the order of the chain, to `each`.
     ///
     /// # Errors
@@ -254,6 +300,6 @@ mod tests {
 
     #[test]
     fn the_first_tail_is_the_genesis() {
-        assert!(TABLES[5].contains(&format!("'{GENESIS}'")));
+        assert!(TABLES[6].contains(&format!("'{GENESIS}'")));
     }
 }

@@ -4,9 +4,11 @@ use crate::audit::chain::{Checkpoint, Reason};
 use crate::audit::decision::Decision;
 use crate::audit::journal::now;
 use crate::audit::key::{Public, Signing};
-use crate::audit::store::Store;
+use crate::audit::label::{Label, kappa, settled};
+use crate::audit::store::{Fault, Store};
 use crate::audit::verify;
 use crate::config::{Audit, Config};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
@@ -86,6 +88,46 @@ pub async fn export(config: &Config, since: Option<Duration>, format: Format) ->
     Ok(())
 }
 
+/// Keeps what a reviewer says of a decision.
+///
+/// # Errors
+/// When no such decision is on record, or it is not stored.
+pub async fn label(config: &Config, mut label: Label) -> anyhow::Result<()> {
+    let (_, store) = open(config).await?;
+    label.time = now();
+    store.label(&label).await.map_err(|error| match error {
+        Fault::RowNotFound => anyhow::anyhow!("no decision of the event {} is on record", label.event),
+        error => error.into(),
+    })
+}
+
+/// Says how far reviewers agree, two by two, less what chance would give.
+///
+/// # Errors
+/// When the store cannot be read, or the output is closed.
+pub async fn agreement(config: &Config) -> anyhow::Result<()> {
+    let (_, store) = open(config).await?;
+    let labels = store.labels().await?;
+    let reviewers: BTreeSet<&str> = labels.iter().map(|label| label.reviewer.as_str()).collect();
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "{} labels by {} reviewers, {} decisions settled",
+        labels.len(),
+        reviewers.len(),
+        settled(&labels).len()
+    )?;
+    for (place, one) in reviewers.iter().enumerate() {
+        for other in reviewers.iter().skip(place + 1) {
+            match kappa(&labels, one, other) {
+                Some((kappa, count)) => writeln!(out, "  {one}, {other}: kappa {kappa:.2} over {count} decisions")?,
+                None => writeln!(out, "  {one}, {other}: too little in common")?,
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Removes decisions that are older than `keep`; what is left can still be proven.
 ///
 /// # Errors
@@ -98,7 +140,7 @@ pub async fn prune(config: &Config, keep: Duration) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn open(config: &Config) -> anyhow::Result<(&Audit, Store)> {
+pub(super) async fn open(config: &Config) -> anyhow::Result<(&Audit, Store)> {
     let none = || anyhow::anyhow!("audit.url is none: no decisions are kept");
     let audit = config.audit.as_ref().ok_or_else(none)?;
     Ok((audit, super::open_store(audit).await?))

@@ -1,11 +1,21 @@
-//! `nonnocere policy`: is this policy file valid, does it do what its tests expect, and what is different in another one?
+//! `nonnocere policy`: is this policy file valid, does it do what its tests expect, what is different in another one, what would
+//! it have done with what is on record, and which thresholds do the reviewers' labels speak for?
 
+use crate::audit::decision::Decision;
+use crate::audit::label::settled;
 use crate::config::Config;
 use crate::guard::Guard;
 use crate::policy::Policy;
+use crate::policy::backtest::{Backtest, Sample};
 use crate::policy::diff::diff;
+use crate::policy::file;
 use crate::policy::reload::Source;
+use crate::policy::tune::{self, Target, Tuned, examples, tunable};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Checks a policy file; every fault is named with its line and key.
 ///
@@ -52,6 +62,122 @@ pub fn compare(before: &str, after: &str) -> anyhow::Result<bool> {
         writeln!(out, "  no difference")?;
     }
     Ok(!changes.is_empty())
+}
+
+/// Says what a policy would have done with the decisions on record.
+///
+/// # Errors
+/// When the policy has faults, the store cannot be read, or the output is closed.
+pub async fn backtest(config: &Config, candidate: &str, since: Option<Duration>, json: bool) -> anyhow::Result<()> {
+    let policy = read(candidate)?;
+    let (_, store) = super::audit::open(config).await?;
+    let start = Instant::now();
+    let (mut backtest, mut unreadable) = (Backtest::default(), 0);
+    store
+        .read(super::audit::ago(since), |stored| match serde_json::from_str(&stored.body) {
+            Ok(decision) => backtest.add(&policy, &decision),
+            Err(_) => unreadable += 1,
+        })
+        .await?;
+    anyhow::ensure!(unreadable == 0, "{unreadable} decisions cannot be read; `nonnocere audit verify` says which");
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{}", shown(&policy, &backtest))?;
+        return Ok(());
+    }
+    let Backtest { decisions, stopped: [was, would], newly_stopped, newly_passed, needs_text, unknown, .. } = &backtest;
+    let took = start.elapsed().as_secs_f64();
+    writeln!(out, "{policy}: {decisions} decisions in {took:.1} s; {was} were stopped, {would} would be")?;
+    for (title, of) in [("newly stopped", newly_stopped), ("newly passed", newly_passed)] {
+        writeln!(out, "\n{title}: {}", of.values().sum::<u64>())?;
+        for ((direction, principle), count) in of {
+            writeln!(out, "  {direction:<12}{principle:<6}{count}")?;
+        }
+    }
+    if !backtest.samples.is_empty() {
+        writeln!(out, "\nsome of them:")?;
+    }
+    for Sample { event, direction, before, after, violation } in &backtest.samples {
+        writeln!(out, "  {event}  {direction:<12}{before} -> {after}  (violation {violation:.3})")?;
+    }
+    if needs_text + unknown > 0 {
+        writeln!(out, "\n{needs_text} need their text (a rule with patterns), of {unknown} nothing was judged")?;
+    }
+    Ok(())
+}
+
+fn shown(policy: &Policy, backtest: &Backtest) -> Value {
+    let Backtest {
+        decisions,
+        stopped: [was, would],
+        newly_stopped,
+        newly_passed,
+        changes,
+        samples,
+        needs_text,
+        unknown,
+    } = backtest;
+    let by = |names: [&str; 2], of: &BTreeMap<(String, String), u64>| -> Value {
+        of.iter().map(|((one, other), count)| json!({names[0]: one, names[1]: other, "count": count})).collect()
+    };
+    let sample = |sample: &Sample| {
+        json!({"event": sample.event, "direction": sample.direction, "before": sample.before, "after": sample.after,
+               "violation": sample.violation})
+    };
+    json!({
+        "policy": policy.to_string(), "decisions": decisions, "stopped": was, "would_stop": would,
+        "newly_stopped": by(["direction", "principle"], newly_stopped),
+        "newly_passed": by(["direction", "principle"], newly_passed),
+        "changes": by(["before", "after"], changes),
+        "samples": samples.iter().map(sample).collect::<Vec<_>>(),
+        "needs_text": needs_text, "unknown": unknown,
+    })
+}
+
+/// Finds thresholds that reach `target` on what reviewers said, and writes a policy with them to `out`; says whether any was
+/// found.
+///
+/// # Errors
+/// When the policy has faults, the store cannot be read, or a file cannot be written.
+pub async fn tune(config: &Config, policy: &str, (target, out): (Target, Option<&Path>)) -> anyhow::Result<bool> {
+    let tuned = read(policy)?;
+    let (_, store) = super::audit::open(config).await?;
+    let marks = settled(&store.labels().await?);
+    let mut labelled = Vec::new();
+    store
+        .read(i64::MIN, |stored| {
+            if let Ok(decision) = serde_json::from_str::<Decision>(&stored.body)
+                && let Some(mark) = marks.get(&(decision.event.clone(), decision.direction.clone()))
+            {
+                labelled.push((decision, *mark));
+            }
+        })
+        .await?;
+    let (mut thresholds, mut said) = (Vec::new(), std::io::stdout().lock());
+    writeln!(said, "{tuned}: {} labelled decisions", labelled.len())?;
+    for rule in tunable(&tuned) {
+        match tune::tune(&examples(rule, &labelled), target) {
+            Ok(Tuned { threshold, false_positives, recall }) => {
+                writeln!(said, "  {}: {:.2} -> {threshold:.2}", rule.name, rule.threshold)?;
+                writeln!(said, "    harmless stopped {false_positives}, violating stopped {recall}")?;
+                thresholds.push((rule.name.to_string(), threshold));
+            }
+            Err(why) => writeln!(said, "  {}: stays at {:.2}: {why}", rule.name, rule.threshold)?,
+        }
+    }
+    if let Some(out) = out {
+        anyhow::ensure!(!thresholds.is_empty(), "no threshold was found, so {} is not written", out.display());
+        let text = match Source::named(policy) {
+            Source::File(path) => std::fs::read_to_string(path)?,
+            Source::Shipped(shipped) => format!("name = \"tuned\"\nextends = \"{}\"\n", shipped.name),
+        };
+        let text = tune::with_thresholds(&text, &thresholds).map_err(|why| anyhow::anyhow!(why))?;
+        let name = out.display().to_string();
+        file::parse(&name, &text).map_err(|found| super::faults("the tuned policy is not valid", &found))?;
+        std::fs::write(out, text)?;
+        writeln!(said, "written to {name}; compare it with `nonnocere policy diff` and `nonnocere policy backtest`")?;
+    }
+    Ok(!thresholds.is_empty())
 }
 
 fn read(name: &str) -> anyhow::Result<Policy> {

@@ -3,6 +3,7 @@
 //! [`Policy::decide`] is pure and total. [`mod@file`] reads policies, [`reload`] keeps the live one. A policy carries its own
 //! [tests](expectation), which must hold before it is put in force.
 
+pub mod backtest;
 pub mod diff;
 pub mod expectation;
 pub mod file;
@@ -11,6 +12,7 @@ pub mod reload;
 pub mod rule;
 pub mod shipped;
 pub mod taxonomy;
+pub mod tune;
 
 use crate::classify::Scores;
 use expectation::Expectation;

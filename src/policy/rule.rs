@@ -204,7 +204,13 @@ impl Rule {
     }
 
     pub(super) fn applies(&self, direction: Direction, evidence: Evidence<'_>) -> bool {
-        let Evidence { scores, reader, text, .. } = evidence;
+        self.may_apply(direction, evidence)
+            && self.patterns.as_ref().is_none_or(|patterns| patterns.find(evidence.text))
+    }
+
+    /// Whether it applies, whatever the text says.
+    pub(super) fn may_apply(&self, direction: Direction, evidence: Evidence<'_>) -> bool {
+        let Evidence { scores, reader, .. } = evidence;
         let kind = || scores.likeliest();
         self.is_enabled
             && self.direction == direction
@@ -212,7 +218,6 @@ impl Rule {
             && (self.audiences.is_empty() || reader.audience.is_some_and(|audience| self.audiences.contains(&audience)))
             && (self.principles.is_empty() || self.principles.contains(&kind().principle))
             && (self.types.is_empty() || self.types.contains(&kind()))
-            && self.patterns.as_ref().is_none_or(|patterns| patterns.find(text))
     }
 }
 

@@ -1,0 +1,204 @@
+//! What a policy would have done with decisions that are on record: by their stored scores, without their texts and
+//! without the model.
+
+use super::message::{Audience, Reader};
+use super::rule::Rule;
+use super::{Direction, Evidence, Policy, Unjudgeable};
+use crate::audit::decision::{Decision, Seen};
+use crate::classify::Scores;
+use std::collections::BTreeMap;
+
+/// So many decisions are shown of each kind of change.
+const SAMPLES: usize = 10;
+
+/// What came out.
+#[derive(Debug, Default, PartialEq)]
+pub struct Backtest {
+    /// Decisions that were read.
+    pub decisions: u64,
+    /// How many of them were stopped, and how many would be.
+    pub stopped: [u64; 2],
+    /// Those that are now stopped and were not, by direction and principle.
+    pub newly_stopped: BTreeMap<(String, String), u64>,
+    /// Those that were stopped and are not any more, the same way.
+    pub newly_passed: BTreeMap<(String, String), u64>,
+    /// All changes of the action: from, to.
+    pub changes: BTreeMap<(String, String), u64>,
+    /// Some of what changed.
+    pub samples: Vec<Sample>,
+    /// Decisions on which the text would have to be seen: a rule with patterns might apply.
+    pub needs_text: u64,
+    /// Decisions on which nothing is known: nothing could be judged then.
+    pub unknown: u64,
+}
+
+/// A decision that changed.
+#[derive(Debug, PartialEq)]
+pub struct Sample {
+    /// Its event.
+    pub event: String,
+    /// Which way the text went.
+    pub direction: String,
+    /// What was done.
+    pub before: String,
+    /// What would be.
+    pub after: &'static str,
+    /// The highest probability of a violation.
+    pub violation: f32,
+}
+
+/// What a policy would have done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replayed {
+    Action(&'static str),
+    NeedsText,
+    Unknown,
+}
+
+impl Backtest {
+    /// Adds one decision, replayed by `policy`.
+    pub fn add(&mut self, policy: &Policy, decision: &Decision) {
+        self.decisions += 1;
+        let after = match replay(policy, decision) {
+            Replayed::Action(action) => action,
+            Replayed::NeedsText => {
+                self.needs_text += 1;
+                return;
+            }
+            Replayed::Unknown => {
+                self.unknown += 1;
+                return;
+            }
+        };
+        // Identifiers that were taken out are no refusal.
+        let is_redaction = decision.rule.as_deref() == Some("phi");
+        let before = if is_redaction { "allow" } else { decision.action.as_str() };
+        let (was, is) = (stops(before), stops(after));
+        let [stopped, would] = &mut self.stopped;
+        *stopped += u64::from(was);
+        *would += u64::from(is);
+        if before == after {
+            return;
+        }
+        *self.changes.entry((before.to_owned(), after.to_owned())).or_default() += 1;
+        let principle = likeliest(decision);
+        let key = (decision.direction.clone(), principle);
+        match (was, is) {
+            (false, true) => *self.newly_stopped.entry(key).or_default() += 1,
+            (true, false) => *self.newly_passed.entry(key).or_default() += 1,
+            _ => return,
+        }
+        let of_kind = self.samples.iter().filter(|sample| stops(sample.after) == is).count();
+        if of_kind < SAMPLES {
+            self.samples.push(Sample {
+                event: decision.event.clone(),
+                direction: decision.direction.clone(),
+                before: before.to_owned(),
+                after,
+                violation: seen(decision).map(|seen| seen.violation).fold(0.0, f32::max),
+            });
+        }
+    }
+}
+
+fn stops(action: &str) -> bool {
+    matches!(action, "block" | "escalate" | "rewrite" | "unavailable")
+}
+
+fn seen(decision: &Decision) -> impl Iterator<Item = &Seen> {
+    [&decision.alone, &decision.context, &decision.said].into_iter().flatten()
+}
+
+/// The principle that is most at stake.
+fn likeliest(decision: &Decision) -> String {
+    let worst = seen(decision).max_by(|one, other| one.violation.total_cmp(&other.violation));
+    let kind = worst.map_or("", |seen| seen.kind.as_str());
+    kind.split('.').next().unwrap_or_default().to_owned()
+}
+
+fn replay(policy: &Policy, decision: &Decision) -> Replayed {
+    let audience = decision.audience.as_deref();
+    let audience = Audience::ALL.iter().find(|(name, _)| Some(*name) == audience).map(|(_, audience)| *audience);
+    let reader = Reader { audience, ..Reader::default() };
+    let judged = if decision.direction == "prompt" { Direction::Prompt } else { Direction::Completion };
+    let sights = [
+        (&decision.alone, judged, false),
+        (&decision.context, judged, true),
+        (&decision.said, Direction::Completion, false),
+    ];
+    if decision.rule.as_deref() == Some("unjudgeable") && policy.unjudgeable == Unjudgeable::Block {
+        return Replayed::Action("block");
+    }
+    let (mut strongest, mut is_known) = ((0, "allow"), false);
+    for (seen, direction, in_context) in sights {
+        let Some(seen) = seen else { continue };
+        is_known = true;
+        let scores: Scores = seen.scores();
+        let evidence = Evidence { text: "", scores: &scores, in_context, reader: &reader };
+        let is_open = |rule: &&Rule| rule.patterns.is_some() && !rule.is_shadow && rule.may_apply(direction, evidence);
+        if policy.rules.iter().any(|rule| is_open(&rule)) {
+            return Replayed::NeedsText;
+        }
+        let action = policy.decide(direction, evidence).action;
+        strongest = strongest.max((action.rank(), action.id()));
+    }
+    if is_known { Replayed::Action(strongest.1) } else { Replayed::Unknown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::file::{EMBEDDED, parse};
+
+    fn decision(direction: &str, action: &str, [alone, context]: [Option<f32>; 2]) -> Decision {
+        let mut scores = Scores::NONE;
+        scores.types[7] = 1.0;
+        let seen = |violation: f32| Seen::from(&Scores { violation, ..scores.clone() });
+        let mut found: Decision =
+            serde_json::from_value(serde_json::json!({"time": 1, "event": "e", "direction": direction,
+            "surface": "chat", "stream": false, "action": action, "scan": "full", "policy": "p", "model": "m"}))
+            .unwrap();
+        (found.alone, found.context) = (alone.map(seen), context.map(seen));
+        found
+    }
+
+    fn tested(policy: &str, decisions: &[Decision]) -> Backtest {
+        let policy = parse("p.toml", &format!("name = \"p\"\nextends = \"ama\"\n{policy}")).unwrap();
+        let mut backtest = Backtest::default();
+        decisions.iter().for_each(|decision| backtest.add(&policy, decision));
+        backtest
+    }
+
+    #[test]
+    fn stored_scores_decide_anew() {
+        let ama = parse("ama.toml", EMBEDDED).unwrap();
+        let threshold = ama.rules[1].threshold;
+        let decisions = [
+            decision("prompt", "block", [Some(threshold + 0.02), None]),
+            decision("prompt", "block", [Some(0.99), None]),
+            decision("prompt", "allow", [Some(0.1), Some(0.5)]),
+            decision("completion", "allow", [Some(threshold + 0.02), None]),
+            decision("prompt", "unavailable", [None, None]),
+        ];
+        let same = tested("", &decisions);
+        assert_eq!((same.decisions, same.unknown, same.stopped), (5, 1, [2, 2]));
+        assert!(same.changes.is_empty());
+        let later =
+            tested(&format!("[[rules]]\nname = \"violating-prompt\"\nthreshold = {}", threshold + 0.1), &decisions);
+        assert_eq!(later.stopped, [2, 1]);
+        assert_eq!(later.newly_passed, BTreeMap::from([(("prompt".to_owned(), "II".to_owned()), 1)]));
+        assert_eq!((later.samples.len(), later.samples[0].after), (1, "allow"));
+        let sooner = tested("[[rules]]\nname = \"violating-prompt\"\nthreshold_in_context = 0.4", &decisions);
+        assert_eq!(sooner.newly_stopped.values().sum::<u64>(), 1);
+        let named = "[[rules]]\nname = \"w\"\ndirection = \"completion\"\nscore = \"pattern\"\npatterns = [\"w\"]\naction = \"flag\"";
+        assert_eq!(tested(named, &decisions).needs_text, 1);
+    }
+
+    #[test]
+    fn what_was_only_redacted_was_not_stopped() {
+        let mut redacted = decision("prompt", "rewrite", [Some(0.1), None]);
+        redacted.rule = Some("phi".to_owned());
+        let found = tested("", &[redacted]);
+        assert_eq!((found.stopped, found.changes.len()), ([0, 0], 0));
+    }
+}

@@ -54,8 +54,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let start = Instant::now();
         let mut backtest = Backtest::default();
         store
-            .read(i64::MIN, |stored| {
-                if let Ok(decision) = serde_json::from_str(&stored.body) {
+            .bodies(i64::MIN, |body| {
+                if let Ok(decision) = serde_json::from_str(body) {
                     backtest.add(&policy, &decision);
                 }
             })

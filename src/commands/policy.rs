@@ -74,7 +74,7 @@ pub async fn backtest(config: &Config, candidate: &str, since: Option<Duration>,
     let start = Instant::now();
     let (mut backtest, mut unreadable) = (Backtest::default(), 0);
     store
-        .read(super::audit::ago(since), |stored| match serde_json::from_str(&stored.body) {
+        .bodies(super::audit::ago(since), |body| match serde_json::from_str(body) {
             Ok(decision) => backtest.add(&policy, &decision),
             Err(_) => unreadable += 1,
         })
@@ -145,8 +145,8 @@ pub async fn tune(config: &Config, policy: &str, (target, out): (Target, Option<
     let marks = settled(&store.labels().await?);
     let mut labelled = Vec::new();
     store
-        .read(i64::MIN, |stored| {
-            if let Ok(decision) = serde_json::from_str::<Decision>(&stored.body)
+        .bodies(i64::MIN, |body| {
+            if let Ok(decision) = serde_json::from_str::<Decision>(body)
                 && let Some(mark) = marks.get(&(decision.event.clone(), decision.direction.clone()))
             {
                 labelled.push((decision, *mark));

@@ -2,7 +2,7 @@
 //! without the model.
 
 use super::message::{Audience, Reader};
-use super::rule::Rule;
+use super::rule::{Effect, Rule};
 use super::{Direction, Evidence, Policy, Unjudgeable};
 use crate::audit::decision::{Decision, Seen};
 use crate::classify::Scores;
@@ -139,8 +139,8 @@ fn replay(policy: &Policy, decision: &Decision) -> Replayed {
         if policy.rules.iter().any(|rule| is_open(&rule)) {
             return Replayed::NeedsText;
         }
-        let action = policy.decide(direction, evidence).action;
-        strongest = strongest.max((action.rank(), action.id()));
+        let effect = policy.deciding(direction, evidence).0.map_or(Effect::Allow, |rule| rule.effect);
+        strongest = strongest.max((effect.rank(), effect.action()));
     }
     if is_known { Replayed::Action(strongest.1) } else { Replayed::Unknown }
 }

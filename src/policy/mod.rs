@@ -194,6 +194,18 @@ impl Action {
 }
 
 impl Effect {
+    /// The name of the [action](Action::id) that it leads to.
+    #[must_use]
+    pub const fn action(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Flag => "flag",
+            Self::Rewrite(_) => "rewrite",
+            Self::Escalate => "escalate",
+            Self::Block => "block",
+        }
+    }
+
     /// As strong as the [action](Action::rank) that it leads to.
     #[must_use]
     pub const fn rank(self) -> u8 {
@@ -218,16 +230,23 @@ impl Policy {
     /// What the first rule that applies says; [`Action::Allow`] when none does. Rules in the shadow are only named.
     #[must_use]
     pub fn decide(&self, direction: Direction, evidence: Evidence<'_>) -> Ruling {
+        let (rule, shadow) = self.deciding(direction, evidence);
+        let shadow = shadow.map(|rule| Shadow { effect: rule.effect, rule: Arc::clone(&rule.name) });
+        let action = rule.map_or(Action::Allow, |rule| self.action(rule, evidence));
+        Ruling { action, rule: rule.map(|rule| Arc::clone(&rule.name)), shadow }
+    }
+
+    /// The first rule that applies, and the first in the shadow that stands before it and does.
+    fn deciding(&self, direction: Direction, evidence: Evidence<'_>) -> (Option<&Rule>, Option<&Rule>) {
         let mut applying = self.rules.iter().filter(|rule| rule.applies(direction, evidence));
         let mut shadow = None;
         let rule = applying.find(|rule| {
             if rule.is_shadow {
-                shadow.get_or_insert_with(|| Shadow { effect: rule.effect, rule: Arc::clone(&rule.name) });
+                shadow.get_or_insert(*rule);
             }
             !rule.is_shadow
         });
-        let action = rule.map_or(Action::Allow, |rule| self.action(rule, evidence));
-        Ruling { action, rule: rule.map(|rule| Arc::clone(&rule.name)), shadow }
+        (rule, shadow)
     }
 
     fn action(&self, rule: &Rule, Evidence { scores, reader, .. }: Evidence<'_>) -> Action {

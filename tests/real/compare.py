@@ -394,9 +394,9 @@ def outlive_idle_connections(checks: Checks, proxy: str) -> None:
 
 
 def policy(folder: Path, threshold: str) -> str:
-    """The default policy with another threshold for completions."""
+    """The default policy with another threshold for completions, and so without its tests, which would not hold."""
     default = r'(direction = "completion"\n.*\nthreshold = )0\.\d+'
-    text, count = re.subn(default, rf"\g<1>{threshold}", POLICY.read_text())
+    text, count = re.subn(default, rf"\g<1>{threshold}", POLICY.read_text().split("[[tests]]")[0])
     assert count == 1, "the default policy has another shape"
     path = folder / f"completions-{threshold}.toml"
     path.write_text(text)

@@ -1,6 +1,11 @@
-//! Policy files: every fault is named, with its line and key and what would be right.
+//! Policy files: every fault is named, with its line and key and what would be right; and what shipped ones do on the wire.
 
+mod common;
+
+use common::{Options, RunningProxy, ScriptedUpstream, ask};
 use nonnocere::policy::file;
+use nonnocere::policy::reload::Source;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// The files whose first line is a comment with what must be said of them: `line: key: message`, or how that begins.
@@ -30,4 +35,44 @@ fn every_invalid_policy_gives_its_expected_message() {
             "{name}:\nexpected {expected}\nfound {shown:#?}"
         );
     }
+}
+
+#[tokio::test]
+async fn in_the_shadow_everything_passes_and_is_counted() {
+    let upstream = ScriptedUpstream::saying("Now VIOLATE it. And on.").await;
+    let mut options = Options::new(&upstream.url());
+    options.policy = Source::named("shadow");
+    let proxy = RunningProxy::start(options).await;
+    for (asked, stream) in [("VIOLATE", false), ("CRISIS", false), ("hello", true)] {
+        let got = proxy.chat(&ask(asked, &json!({"stream": stream}))).await;
+        assert_eq!((got.status.as_u16(), got.header("x-nonnocere-decision")), (200, "allow"), "{asked}");
+        let said = String::from_utf8_lossy(&got.body).into_owned();
+        assert!(said.contains("VIOLATE") && !said.contains("findahelpline"), "{said}");
+    }
+    let metrics = String::from_utf8(proxy.admin("/metrics").await.body.to_vec()).unwrap();
+    for (direction, action, rule, count) in [
+        ("prompt", "block", "violating-prompt", 1),
+        ("prompt", "escalate", "crisis", 1),
+        ("completion", "block", "violating-completion", 3),
+    ] {
+        let series =
+            format!("nonnocere_shadow_total{{action=\"{action}\",direction=\"{direction}\",rule=\"{rule}\"}} {count}");
+        assert!(metrics.contains(&series), "{series}\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn research_is_steered_and_loses_only_the_sentences() {
+    let upstream = ScriptedUpstream::saying(
+        "Take one tablet of 500 mg with a meal every day. Then VIOLATE it. Come back after two weeks.",
+    )
+    .await;
+    let mut options = Options::new(&upstream.url());
+    options.policy = Source::named("research");
+    let proxy = RunningProxy::start(options).await;
+    let got = proxy.chat(&ask("VIOLATE", &json!({}))).await;
+    assert_eq!(got.header("x-nonnocere-decision"), "rewrite");
+    let said = String::from_utf8_lossy(&got.body).into_owned();
+    assert!(said.contains("Come back after two weeks.") && !said.contains("VIOLATE"), "{said}");
+    assert!(String::from_utf8_lossy(&upstream.asked()[0].body).contains("The next request may go against"));
 }

@@ -83,12 +83,14 @@ pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>) -> Response<
     let mut exchange = Exchange { proxy: Arc::clone(proxy), policy, record, help: None, slot: None, _in_flight };
     let answered = exchange.answer(request).await;
     // 7 Record: where nothing may be answered unrecorded, what was decided is stored first.
+    if let Err(error) = &answered {
+        exchange.record.failed(error, &proxy.metrics);
+    }
     let answered = match exchange.record.secure().await {
         Ok(()) => answered,
         Err(unrecorded) => Err(unrecorded),
     };
     let answered = answered.unwrap_or_else(|error| {
-        exchange.record.failed(&error, &proxy.metrics);
         if let Some((asked, notice)) = exchange.help.take() {
             return Answered::Whole(response::instead(
                 proxy.manner,
@@ -164,13 +166,10 @@ impl Exchange {
         self.record.decided(&decision.verdict, metrics);
 
         // 4 Refuse or pass: only what was cleared can be sent.
+        self.help = decision.outcome.help().map(|notice| (asked.clone(), notice.clone()));
         let (cleared, help) = match decision.outcome {
             Outcome::Pass(cleared) => (cleared, None),
-            Outcome::Helped(cleared, notice) => {
-                // Whatever becomes of the answer, the help is given.
-                self.help = Some((asked, notice.clone()));
-                (cleared, Some(notice.message))
-            }
+            Outcome::Helped(cleared, notice) => (cleared, Some(notice.message)),
             Outcome::Instead(substitute) => {
                 let instead = response::instead(proxy.manner, &asked, &self.record, &substitute);
                 return Ok(Answered::Whole(instead));

@@ -86,6 +86,8 @@ pub(crate) struct Relay {
     moderation: bool,
     /// How long judging took.
     judging: Duration,
+    /// Whether what was found is on record.
+    is_recorded: bool,
 }
 
 /// Why a relay ends early.
@@ -100,7 +102,7 @@ impl Relay {
     /// Relays what is `reading`, the answer to what was `sent`.
     pub(crate) const fn new(exchange: Exchange, reading: Reading, sent: Sent) -> Self {
         let moderation = sent.asked.moderation;
-        Self { exchange, reading, sent, moderation, judging: Duration::ZERO }
+        Self { exchange, reading, sent, moderation, judging: Duration::ZERO, is_recorded: false }
     }
 
     /// Relays until the answer ends, is cut, or nobody reads it any more; then everything it holds is freed.
@@ -165,21 +167,34 @@ impl Relay {
         }
     }
 
-    async fn write(&mut self, out: &Writer, piece: Piece) -> Result<(), Gone> {
+    async fn write(&mut self, out: &Writer, piece: Piece) -> Result<(), End> {
         if piece.is_done {
+            self.record().await?;
             self.tell(out).await?;
         }
         if let Some(held) = piece.held {
             self.exchange.proxy.metrics.held(held);
         }
-        out.cleared(piece.bytes).await
+        Ok(out.cleared(piece.bytes).await?)
+    }
+
+    /// Records what was found in the answer; where nothing may be answered unrecorded, the end of it waits for that.
+    async fn record(&mut self) -> Result<(), End> {
+        if std::mem::replace(&mut self.is_recorded, true) {
+            return Ok(());
+        }
+        let Self { exchange: Exchange { proxy, record, .. }, reading: Reading { stream, .. }, judging, .. } = self;
+        record.judged(Stage::Completion, *judging, &proxy.metrics);
+        record.decided(stream.verdict(), &proxy.metrics);
+        record.secure().await.map_err(End::Failed)
     }
 
     /// Says what was found, once, where that was asked for.
     async fn tell(&mut self, out: &Writer) -> Result<(), Gone> {
         let Self { exchange, reading: Reading { stream, .. }, moderation, .. } = self;
         if std::mem::take(moderation) {
-            let verdicts = [exchange.record.verdicts(), std::slice::from_ref(stream.verdict())].concat();
+            let found = if self.is_recorded { None } else { Some(stream.verdict().clone()) };
+            let verdicts = [exchange.record.verdicts(), found.as_slice()].concat();
             if let Some(piece) = stream.moderation(&inline(&verdicts)) {
                 out.cleared(piece.bytes).await?;
             }
@@ -208,6 +223,7 @@ impl Relay {
         for piece in self.reading.stream.last_help() {
             out.cleared(piece.bytes).await?;
         }
+        self.record().await?;
         self.tell(out).await?;
         if let Some(piece) = self.reading.stream.done() {
             out.cleared(piece.bytes).await?;
@@ -222,8 +238,10 @@ impl Drop for Relay {
         let Self { exchange: Exchange { proxy, record, .. }, reading: Reading { stream, .. }, judging, .. } = self;
         let metrics = &proxy.metrics;
         metrics.windows(stream.windows());
-        record.judged(Stage::Completion, *judging, metrics);
-        record.decided(stream.verdict(), metrics);
+        if !self.is_recorded {
+            record.judged(Stage::Completion, *judging, metrics);
+            record.decided(stream.verdict(), metrics);
+        }
     }
 }
 

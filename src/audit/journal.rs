@@ -5,7 +5,7 @@ use super::chain::{Checkpoint, Reason, Tail};
 use super::decision::Decision;
 use super::key::Signing;
 use super::spool::Spool;
-use super::store::Store;
+use super::store::{Fault, Store};
 use crate::metrics::Metrics;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,8 +16,9 @@ use tokio::time::{Instant, sleep_until};
 /// Decisions of one transaction.
 const BATCH: usize = 1000;
 
-/// How long a store that failed is left alone.
+/// How long a store that failed is left alone, and how long it may take.
 const PATIENCE: Duration = Duration::from_secs(1);
+const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How decisions are kept.
 pub struct Settings {
@@ -61,7 +62,16 @@ impl Journal {
         let Settings { store, key, spool, required, queue, sign_every } = settings;
         let (jobs, waiting) = mpsc::channel(queue);
         let shared = Arc::new(Shared { spool, required, metrics });
-        let writer = Writer { store, key, shared: Arc::clone(&shared), sign_every, moved: None, fails_until: None };
+        let writer = Writer {
+            store,
+            key,
+            shared: Arc::clone(&shared),
+            sign_every,
+            moved: None,
+            signed: None,
+            is_failing: false,
+            fails_until: None,
+        };
         (Self { jobs, shared }, tokio::spawn(writer.run(waiting)))
     }
 
@@ -85,10 +95,11 @@ impl Journal {
     /// Keeps decisions, and waits until they are stored; `false` when they are not, and then they are spooled.
     pub async fn store(&self, decisions: Vec<Decision>) -> bool {
         let (stored, answer) = oneshot::channel();
-        match self.jobs.send(Job { decisions, stored: Some(stored) }).await {
+        // Without waiting for a place: whoever waits may be gone before there is one, and the decisions with them.
+        match self.jobs.try_send(Job { decisions, stored: Some(stored) }) {
             Ok(()) => answer.await.unwrap_or(false),
             Err(refused) => {
-                self.shared.spool(&refused.0.decisions);
+                self.shared.spool(&refused.into_inner().decisions);
                 false
             }
         }
@@ -116,6 +127,10 @@ struct Writer {
     sign_every: Duration,
     /// The end of the chain, where it moved since it was signed, and since when.
     moved: Option<(Tail, Instant)>,
+    /// What was signed last.
+    signed: Option<Tail>,
+    /// Whether the store failed, and when what was spooled is tried again.
+    is_failing: bool,
     fails_until: Option<Instant>,
 }
 
@@ -135,7 +150,7 @@ impl Writer {
                 }
                 () = at(sign_at) => self.sign().await,
                 () = at(retry_at) => {
-                    self.fails_until = None;
+                    (self.fails_until, self.is_failing) = (None, false);
                     self.drain().await;
                 }
             }
@@ -151,7 +166,7 @@ impl Writer {
             decisions.extend(job.decisions);
             waiting.extend(job.stored);
         }
-        let stored = self.fails_until.is_none() && self.append(&decisions).await;
+        let stored = !self.is_failing && self.append(&decisions).await;
         if !stored {
             self.shared.spool(&decisions);
         }
@@ -162,9 +177,15 @@ impl Writer {
     }
 
     async fn append(&mut self, decisions: &[Decision]) -> bool {
-        match self.store.append(decisions).await {
+        let appended = tokio::time::timeout(STORE_TIMEOUT, self.store.append(decisions)).await;
+        let appended = appended.unwrap_or_else(|_| Err(Fault::PoolTimedOut));
+        match appended {
             Ok(tail) => {
                 self.shared.metrics.stored(decisions.len());
+                // What was spooled while the queue was full is stored soon.
+                if self.shared.spool.bytes() > 0 {
+                    self.fails_until = Some(Instant::now() + PATIENCE);
+                }
                 let since = self.moved.take().map_or_else(Instant::now, |(_, since)| since);
                 self.moved = Some((tail, since));
                 true
@@ -172,6 +193,7 @@ impl Writer {
             Err(error) => {
                 self.shared.metrics.store_failed();
                 tracing::error!(%error, "the audit store takes no decisions; they are spooled");
+                self.is_failing = true;
                 self.fails_until = Some(Instant::now() + PATIENCE);
                 false
             }
@@ -192,7 +214,11 @@ impl Writer {
             if taken.broken > 0 {
                 tracing::error!(lines = taken.broken, "lines of the audit spool were cut off and are left out");
             }
-            if !taken.decisions.is_empty() && !self.append(&taken.decisions).await {
+            let mut is_stored = true;
+            for some in taken.decisions.chunks(BATCH) {
+                is_stored = is_stored && self.append(some).await;
+            }
+            if !is_stored {
                 break;
             }
             if let Err(error) = taken.done() {
@@ -205,11 +231,22 @@ impl Writer {
 
     async fn sign(&mut self) {
         let Some((tail, _)) = self.moved.take() else { return };
+        // What was signed before must stand there still: nobody else's chain is signed.
+        if let Some(signed) = &self.signed
+            && !matches!(self.store.hash_at(signed.seq).await, Ok(Some(hash)) if hash == signed.hash)
+        {
+            tracing::error!(
+                seq = signed.seq,
+                "what was signed is not in the audit store any more; nothing more is signed"
+            );
+            return;
+        }
         let checkpoint = Checkpoint::sign(&tail, Reason::Regular, now(), &self.key);
         match self.store.checkpoint(&checkpoint).await {
             // Kept elsewhere too, it shows a chain that was cut short.
             Ok(()) => {
-                tracing::info!(seq = tail.seq, hash = tail.hash, signature = checkpoint.signature, "audit signed")
+                tracing::info!(seq = tail.seq, hash = tail.hash, signature = checkpoint.signature, "audit signed");
+                self.signed = Some(tail);
             }
             Err(error) => {
                 tracing::error!(%error, "the audit store takes no signature");

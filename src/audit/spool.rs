@@ -27,11 +27,13 @@ impl Spool {
     /// When the file cannot be written or is full.
     pub fn keep(&self, decisions: &[Decision]) -> std::io::Result<()> {
         let _guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-        if file.metadata()?.len() >= self.most_bytes {
+        let mut file = OpenOptions::new().create(true).read(true).append(true).open(&self.path)?;
+        let length = file.metadata()?.len();
+        if self.bytes() >= self.most_bytes {
             return Err(std::io::Error::new(ErrorKind::StorageFull, "the spool is full"));
         }
-        let mut lines = Vec::new();
+        // A line that a crash cut off must not take the next one with it.
+        let mut lines = if length > 0 { vec![b'\n'] } else { Vec::new() };
         for decision in decisions {
             serde_json::to_writer(&mut lines, decision)?;
             lines.push(b'\n');
@@ -40,10 +42,11 @@ impl Spool {
         file.sync_data()
     }
 
-    /// How large it is, in bytes.
+    /// How large it is, in bytes, with what was taken out and is not done with.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        std::fs::metadata(&self.path).map_or(0, |found| found.len())
+        let of = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+        of(&self.path) + of(&self.path.with_extension("taken"))
     }
 
     /// Takes all that it holds out of it, to be stored; what is not [`done`](Taken::done) with is found again at the next try.
@@ -78,9 +81,12 @@ impl Taken {
     fn read(path: &Path) -> std::io::Result<Self> {
         let (mut decisions, mut broken) = (Vec::new(), 0);
         for line in BufReader::new(File::open(path)?).split(b'\n') {
-            match serde_json::from_slice(&line?) {
-                Ok(decision) => decisions.push(decision),
-                Err(_) => broken += 1,
+            match line? {
+                line if line.is_empty() => {}
+                line => match serde_json::from_slice(&line) {
+                    Ok(decision) => decisions.push(decision),
+                    Err(_) => broken += 1,
+                },
             }
         }
         Ok(Self { path: path.to_owned(), decisions, broken })

@@ -141,6 +141,15 @@ impl Store {
         Ok(tail)
     }
 
+    /// The hash of the decision at a place of the chain, if it is there.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn hash_at(&self, seq: i64) -> Result<Option<String>, Fault> {
+        let row = sqlx::query("SELECT hash FROM decisions WHERE seq = $1").bind(seq).fetch_optional(&self.pool).await?;
+        row.map(|row| row.try_get(0)).transpose()
+    }
+
     /// The end of the chain.
     ///
     /// # Errors

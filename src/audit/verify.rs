@@ -1,6 +1,6 @@
 //! Proves a store: every decision is as it was written, none is missing, and what was signed is what stands there.
 
-use super::chain::{Checkpoint, GENESIS, Reason, link};
+use super::chain::{Checkpoint, GENESIS, Reason, Tail, link};
 use super::decision::Decision;
 use super::key::Public;
 use super::store::{Fault, Store, Stored};
@@ -45,6 +45,8 @@ impl Report {
 pub async fn verify(store: &Store, key: &Public) -> Result<Report, Fault> {
     let mut report = Report::default();
     let mut signed: BTreeMap<i64, Vec<Checkpoint>> = BTreeMap::new();
+    // Others may write meanwhile: what must be there is what was there before.
+    let tail = store.tail().await?;
     let mut begins = (0, GENESIS.to_owned());
     let mut last_signed = 0;
     for checkpoint in store.checkpoints().await? {
@@ -60,11 +62,11 @@ pub async fn verify(store: &Store, key: &Public) -> Result<Report, Fault> {
         signed.entry(checkpoint.seq).or_default().push(checkpoint);
     }
     report.pruned = begins.0;
-    let mut walk = Walk { next: begins.0 + 1, before: begins.1, signed, report };
+    let is_empty = (tail.seq, &tail.hash) == (begins.0, &begins.1);
+    let mut walk = Walk { next: begins.0 + 1, before: begins.1, signed, report, tail, has_tail: is_empty };
     store.read(i64::MIN, |stored| walk.step(stored)).await?;
-    let Walk { next, before, signed, mut report } = walk;
-    let tail = store.tail().await?;
-    if (tail.seq, &tail.hash) != (next - 1, &before) {
+    let Walk { next, signed, mut report, tail, has_tail, .. } = walk;
+    if !has_tail {
         report.found(format!("the chain ends at {}, and should end at {} by its own tail", next - 1, tail.seq));
     }
     for seq in signed.range(next..).map(|(seq, _)| *seq) {
@@ -79,6 +81,8 @@ struct Walk {
     before: String,
     signed: BTreeMap<i64, Vec<Checkpoint>>,
     report: Report,
+    tail: Tail,
+    has_tail: bool,
 }
 
 impl Walk {
@@ -106,6 +110,7 @@ impl Walk {
                 self.report.found(format!("{seq} ({event}) is not what was signed"));
             }
         }
+        self.has_tail |= (seq, &hash) == (self.tail.seq, &self.tail.hash);
         (self.next, self.before) = (seq + 1, hash);
     }
 }

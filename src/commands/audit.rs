@@ -134,7 +134,14 @@ pub async fn agreement(config: &Config) -> anyhow::Result<()> {
 /// When the store or the key cannot be used.
 pub async fn prune(config: &Config, keep: Duration) -> anyhow::Result<()> {
     let (audit, store) = open(config).await?;
+    anyhow::ensure!(
+        audit.key.exists(),
+        "audit.key: {} is not there; decisions are removed only by the key that signed them",
+        audit.key.display()
+    );
     let key = Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?;
+    let report = verify::verify(&store, &key.public()).await?;
+    anyhow::ensure!(report.holds(), "the chain is broken, so nothing is removed; `nonnocere audit verify` says where");
     let removed = store.prune(ago(Some(keep)), |tail| Checkpoint::sign(tail, Reason::Pruned, now(), &key)).await?;
     writeln!(std::io::stdout(), "{removed} decisions removed")?;
     Ok(())

@@ -9,7 +9,7 @@ use crate::demo;
 use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::openai::request::{Request, Surface};
-use crate::policy::reload::{Live, prove};
+use crate::policy::reload::{Live, UNJUDGED, prove};
 use crate::proxy::{self, Proxy};
 use crate::server::Server;
 use crate::upstream::{self, Upstream};
@@ -55,6 +55,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         };
         server(admin, &config, &stopping).run(handle)
     };
+    let operators = tokio::spawn(operators);
+
+    warm_up(&proxy).await?;
+    let proven = prove(&proxy.policy.snapshot(), &proxy.guard).await;
+    proven.map_err(|lines| super::faults("the policy does not pass its own tests", &lines))?;
     let clients = {
         let proxy = Arc::clone(&proxy);
         let handle = move |request| {
@@ -63,11 +68,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         };
         server(data, &config, &stopping).run(handle)
     };
-    let (operators, clients) = (tokio::spawn(operators), tokio::spawn(clients));
-
-    warm_up(&proxy).await?;
-    let proven = prove(&proxy.policy.snapshot(), &proxy.guard).await;
-    proven.map_err(|lines| super::faults("the policy does not pass its own tests", &lines))?;
+    let clients = tokio::spawn(clients);
     let watching = config.watch.map(|every| tokio::spawn(watch(Arc::clone(&proxy), every)));
     ready.set(true);
     tracing::info!(%address, %admin_address, policy = %proxy.policy.snapshot(), model = proxy.guard.model(), "ready");
@@ -166,7 +167,7 @@ async fn signals(proxy: &Proxy) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         tokio::select! {
-            Some(()) = hangup.recv() => reload(proxy).await,
+            Some(()) = hangup.recv() => drop(reload(proxy).await),
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
         }
@@ -174,15 +175,20 @@ async fn signals(proxy: &Proxy) -> anyhow::Result<()> {
 }
 
 /// Reads the policy again, and puts it in force if it is valid and passes its own tests.
-async fn reload(proxy: &Proxy) {
+/// Whether there is nothing more to try: a policy that could not be tested now may pass later.
+async fn reload(proxy: &Proxy) -> bool {
     let reloaded = proxy.policy.reload(&proxy.guard).await;
     proxy.metrics.reloaded(reloaded.is_ok());
     match reloaded {
-        Ok(policy) => tracing::info!(%policy, "the policy was reloaded"),
+        Ok(policy) => {
+            tracing::info!(%policy, "the policy was reloaded");
+            true
+        }
         Err(faults) => {
-            for fault in faults {
+            for fault in &faults {
                 tracing::error!(fault, "the policy was not reloaded; the old one stays in force");
             }
+            !faults.iter().any(|fault| fault.starts_with(UNJUDGED))
         }
     }
 }
@@ -196,9 +202,10 @@ async fn watch(proxy: Arc<Proxy>, every: Duration) {
             let (proxy, known) = (Arc::clone(&proxy), known.clone());
             tokio::task::spawn_blocking(move || proxy.policy.changed(&known)).await
         };
-        if let Ok(Some(found)) = found {
+        if let Ok(Some(found)) = found
+            && reload(&proxy).await
+        {
             known = found;
-            reload(&proxy).await;
         }
     }
 }

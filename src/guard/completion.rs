@@ -107,11 +107,22 @@ impl Guard {
         }
         let judged = self.pool.judge(sentences.iter().map(|one| text.input(one)).collect()).await.ok()?;
         let stops = |(words, judged): (&str, &Judged)| text.decide(words, judged).action.stops();
+        let excises = |(words, judged): (&str, &Judged)| {
+            matches!(text.decide(words, judged).action, Action::Rewrite(Rewrite::Excise, _))
+        };
+        // What is to be refused, or cannot be judged, is not just cut.
+        let is_worse = |said: (&str, &Judged)| stops(said) && !excises(said);
+        if sentences.iter().copied().zip(&judged).any(is_worse) || refuses(text.policy, false, coverage(&judged)) {
+            return None;
+        }
         let bad: Vec<bool> = sentences.iter().copied().zip(&judged).map(stops).collect();
         let cuts = rewrite::without(&sentences, &bad, &notice.message)?;
         // The notice is ours: what is judged is what is left of the LLM's words.
         let words: String = sentences.iter().zip(&bad).filter(|(_, bad)| !**bad).map(|(one, _)| *one).collect();
         let judged = self.pool.judge(vec![text.input(&words)]).await.ok()?;
+        if refuses(text.policy, false, coverage(&judged)) {
+            return None;
+        }
         (!judged.iter().any(|judged| stops((&words, judged)))).then_some(cuts)
     }
 

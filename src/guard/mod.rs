@@ -44,6 +44,17 @@ pub enum Outcome<T> {
     Instead(Substitute),
 }
 
+impl<T> Outcome<T> {
+    /// The help that is given, whatever becomes of the answer.
+    #[must_use]
+    pub const fn help(&self) -> Option<&Notice> {
+        match self {
+            Self::Helped(_, notice) | Self::Instead(Substitute::Help(notice)) => Some(notice),
+            Self::Pass(_) | Self::Instead(Substitute::Refusal(..)) => None,
+        }
+    }
+}
+
 /// What a person gets in place of the LLM's answer.
 pub enum Substitute {
     /// Help, for someone who needs it now.

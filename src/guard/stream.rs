@@ -74,6 +74,8 @@ pub struct Stream {
     asks_again: bool,
     /// The texts that are to lose their violating sentences once they are whole; until then nothing more leaves.
     excises: BTreeMap<(u64, String), Notice>,
+    /// What is said of those that have lost theirs, should one come again.
+    excised: BTreeMap<u64, Notice>,
 }
 
 /// Bytes that may leave.
@@ -108,9 +110,9 @@ impl Stream {
     /// A stream of which nothing has come.
     pub(super) fn new(policy: Arc<Policy>, asked: Asked, mode: Mode, finish: FinishReason) -> Self {
         let asked = Arc::new(asked);
-        // What is released at once cannot be changed any more.
+        // What is released at once cannot be changed any more, and identifiers are found in whole sentences.
         let is_changed = !asked.surrogates.is_empty() || policy.phi.completion;
-        let mode = if is_changed && mode == Mode::Async { Mode::Window } else { mode };
+        let mode = if is_changed && matches!(mode, Mode::Async | Mode::Clause) { Mode::Window } else { mode };
         Self {
             policy,
             cut: Cut::new(Arc::clone(&asked), finish),
@@ -134,6 +136,7 @@ impl Stream {
             is_closed: false,
             asks_again: false,
             excises: BTreeMap::new(),
+            excised: BTreeMap::new(),
         }
     }
 
@@ -248,9 +251,9 @@ impl Stream {
                 break;
             }
             let Some(Held { chunk, reaches, since, .. }) = self.queue.pop_front() else { break };
-            let chunk = self.redacted(chunk, &reaches);
+            let Some(chunk) = self.redacted(chunk, &reaches) else { continue };
             let is_said = |(of, place): &(u64, String), index| *of == index && !place.starts_with(BESIDE);
-            let has_text = |index: u64| reaches.iter().any(|(line, _)| is_said(line, index));
+            let has_text = |index: u64| reaches.iter().any(|(line, part)| is_said(line, index) && !part.is_empty());
             // Probabilities that run ahead of their text were not judged with it.
             let is_silent = |index: &u64| !has_text(*index);
             let is_ahead = self.asked.surface != Surface::Responses && chunk.said.choices.iter().any(is_silent);
@@ -274,7 +277,9 @@ impl Stream {
             }
             self.cut.left(&chunk);
             let held = Some(since.elapsed());
-            self.out.push(Piece { bytes: Cleared::new(bytes), held, is_done: chunk.is_done() });
+            // A response has no other end.
+            let is_end = self.asked.surface == Surface::Responses && !chunk.said.ends.is_empty();
+            self.out.push(Piece { bytes: Cleared::new(bytes), held, is_done: chunk.is_done() || is_end });
         }
         std::mem::take(&mut self.out)
     }

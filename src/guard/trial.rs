@@ -1,6 +1,6 @@
 //! The tests that a policy carries, tried by the guard that would follow it.
 
-use super::{Guard, Verdict};
+use super::{Guard, Scan, Verdict};
 use crate::classify::pool::Unavailable;
 use crate::openai::completion::Completion;
 use crate::openai::request::{Request, Surface};
@@ -22,6 +22,10 @@ impl Guard {
         let mut broken = Vec::new();
         for test in &policy.tests {
             let verdict = self.judge_test(policy, test).await?;
+            // A policy that lets pass what nothing can judge is not proven by that.
+            if verdict.scan == Scan::None {
+                return Err(Unavailable::Failed(format!("the test {:?} was not judged", test.name)));
+            }
             if !test.expected.is(verdict.action.id()) {
                 broken.push(Broken {
                     test: test.clone(),

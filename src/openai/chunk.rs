@@ -133,11 +133,13 @@ impl Chunk {
         self
     }
 
-    /// The event without probabilities of tokens: they say again what its texts say, and what those no longer do.
+    /// The event without probabilities of tokens and their ids: they say again what its texts say, and what those no longer do.
     #[must_use]
     pub fn without_logprobs(self) -> Self {
         let bytes = match std::str::from_utf8(&self.bytes) {
-            Ok(event) if event.contains("logprobs") => self.edited(&|data| edit::emptied(data, "logprobs")),
+            Ok(event) if event.contains("logprobs") || event.contains("token_ids") => {
+                self.edited(&|data| edit::emptied(&edit::emptied(data, "logprobs"), "token_ids"))
+            }
             _ => return self,
         };
         self.with_bytes(bytes)

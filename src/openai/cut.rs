@@ -182,7 +182,9 @@ impl Cut {
         let text = std::str::from_utf8(answer).unwrap_or_default();
         let document = json::parse_mended(text, usize::MAX).unwrap_or_default();
         if self.ends_at_once() {
-            let mut events = self.progress.begin(&responses::frame([&document]), FinishReason::Stop);
+            let id = document.get("id").cloned().unwrap_or_default();
+            let frame = with(&responses::frame([&document]), [("id", id)]);
+            let mut events = self.progress.begin(&frame, FinishReason::Stop);
             if let Some(help) = self.asked.help.clone().filter(|_| self.helped.insert(0)) {
                 events += &self.progress.item(&help).0;
             }
@@ -214,7 +216,7 @@ impl Cut {
 
     /// Whether another answer can stand behind what has left.
     #[must_use]
-    pub const fn can_go_on(&self) -> bool {
+    pub fn can_go_on(&self) -> bool {
         self.progress.can_go_on()
     }
 

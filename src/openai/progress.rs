@@ -87,10 +87,12 @@ impl Progress {
         (events.text, item)
     }
 
-    /// Whether words of ours, or those of another response, can go on from here: nothing is open, or a message is.
+    /// Whether another response can go on from here: nothing was said but words of ours, and nothing is open but a message.
     #[must_use]
-    pub const fn can_go_on(&self) -> bool {
-        !self.is_open || self.open.is_some()
+    pub fn can_go_on(&self) -> bool {
+        let messages = self.items.iter().filter(|item| is_message(item)).count() as u64;
+        let is_silent = self.parts.is_empty() && self.part.as_ref().is_none_or(|(_, text)| text.is_empty());
+        (!self.is_open || self.open.is_some()) && messages <= self.shift && is_silent
     }
 
     /// The events that begin a response, where none has.
@@ -111,8 +113,10 @@ impl Progress {
     pub fn told(&self, whole: &Value) -> String {
         let mut events = Events { next: self.sequence_number, at: Map::new(), place: 0, text: String::new() };
         let mut said: Vec<Value> = whole.get("output").and_then(Value::as_array).cloned().unwrap_or_default();
-        // A message that has begun is that of the other response; what came before it there comes behind it.
+        // A message that has begun is that of the other response. What it had thought before has no place any more; what else
+        // came before it comes behind it.
         if let Some(open) = &self.open {
+            said.retain(|item| item.get("type").is_none_or(|kind| kind != "reasoning"));
             let first = said.iter().position(is_message);
             let message =
                 first.map_or_else(|| with(open, [("status", json!("completed"))]), |place| said.remove(place));
@@ -147,7 +151,8 @@ impl Progress {
             events.add("output_item.done", [("output_index", output_index), ("item", item.clone())]);
             output.push(item.clone());
         }
-        let status = whole.get("status").and_then(Value::as_str).filter(|status| *status == "incomplete");
+        let status =
+            whole.get("status").and_then(Value::as_str).filter(|status| ["incomplete", "failed"].contains(status));
         events.add(status.unwrap_or("completed"), [("response", with(whole, [("output", Value::Array(output))]))]);
         events.text
     }

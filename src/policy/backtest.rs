@@ -129,17 +129,31 @@ fn replay(policy: &Policy, decision: &Decision) -> Replayed {
     if decision.rule.as_deref() == Some("unjudgeable") && policy.unjudgeable == Unjudgeable::Block {
         return Replayed::Action("block");
     }
+    // It is not on record why only a part of it could be judged.
+    if decision.scan == "partial"
+        && decision.rule.as_deref() != Some("unjudgeable")
+        && policy.unjudgeable == Unjudgeable::Block
+    {
+        return Replayed::Unknown;
+    }
     let (mut strongest, mut is_known) = ((0, "allow"), false);
     for (seen, direction, in_context) in sights {
         let Some(seen) = seen else { continue };
         is_known = true;
         let scores: Scores = seen.scores();
         let evidence = Evidence { text: "", scores: &scores, in_context, reader: &reader };
-        let is_open = |rule: &&Rule| rule.patterns.is_some() && !rule.is_shadow && rule.may_apply(direction, evidence);
-        if policy.rules.iter().any(|rule| is_open(&rule)) {
-            return Replayed::NeedsText;
-        }
-        let effect = policy.deciding(direction, evidence).0.map_or(Effect::Allow, |rule| rule.effect);
+        // The first rule that applies decides, and so does one that may apply by its patterns.
+        let mut rules = policy.rules.iter().filter(|rule| !rule.is_shadow && rule.may_apply(direction, evidence));
+        let effect = match rules.next() {
+            Some(Rule { patterns: Some(_), .. }) => return Replayed::NeedsText,
+            Some(rule) => rule.effect,
+            None => Effect::Allow,
+        };
+        let effect = match effect {
+            // What was said before cannot be changed any more.
+            Effect::Rewrite(_) if decision.direction == "prompt" && direction == Direction::Completion => Effect::Block,
+            effect => effect,
+        };
         strongest = strongest.max((effect.rank(), effect.action()));
     }
     if is_known { Replayed::Action(strongest.1) } else { Replayed::Unknown }

@@ -106,8 +106,8 @@ const RULE: [Shown<Rule>; 12] = [
     ("types", |rule| listed(rule.types.iter().map(|kind| kind.id))),
     ("audiences", |rule| listed(rule.audiences.iter().copied().map(Audience::id))),
     ("patterns", |rule| listed(rule.patterns.iter().flat_map(Patterns::all).map(String::as_str))),
-    ("threshold", |rule| format!("{:.2}", rule.threshold)),
-    ("threshold_in_context", |rule| format!("{:.2}", rule.threshold_in_context)),
+    ("threshold", |rule| rule.threshold.to_string()),
+    ("threshold_in_context", |rule| rule.threshold_in_context.to_string()),
     ("action", |rule| rule.effect.id().to_owned()),
     ("message", |rule| said(&rule.message)),
 ];
@@ -135,8 +135,10 @@ fn said(messages: &Messages) -> String {
 }
 
 fn in_short(rule: &Rule) -> String {
-    let over = if rule.score == Score::Pattern { String::new() } else { format!(" >= {:.2}", rule.threshold) };
-    format!("{} {}{over}: {}", rule.direction.id(), rule.score.id(), rule.effect.id())
+    let over = if rule.score == Score::Pattern { String::new() } else { format!(" >= {}", rule.threshold) };
+    let shadow = if rule.is_shadow { ", in the shadow" } else { "" };
+    let off = if rule.is_enabled { "" } else { ", disabled" };
+    format!("{} {}{over}: {}{shadow}{off}", rule.direction.id(), rule.score.id(), rule.effect.id())
 }
 
 fn expected(test: &Expectation) -> String {
@@ -167,13 +169,10 @@ mod tests {
                 "unjudgeable: block -> allow",
                 "phi.prompt: pass -> redact",
                 "rule \"manipulation\", shadow: false -> true",
-                "rule \"manipulation\", threshold: 0.47 -> 0.90",
-                "rule \"manipulation\", threshold_in_context: 0.47 -> 0.47",
+                "rule \"manipulation\", threshold: 0.47 -> 0.9",
+                "rule \"manipulation\", threshold_in_context: 0.47 -> 0.9",
                 "rule \"ward\": new: prompt pattern: flag",
             ]
-            .into_iter()
-            .filter(|line| !line.ends_with("0.47 -> 0.47"))
-            .collect::<Vec<_>>()
         );
         assert!(shown.last().unwrap().starts_with("test \"ward\": new: "), "{shown:?}");
         assert_eq!(diff(&after, &before).len(), shown.len());

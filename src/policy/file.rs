@@ -132,7 +132,10 @@ impl Reader<'_> {
         let on_unavailable = self.on_unavailable(table, base.map(|base| base.on_unavailable));
         let phi = self.phi(table, base.map(|base| base.phi).unwrap_or_default());
         let instead = self.instead(table, base.map(|base| base.instead.clone()).unwrap_or_default());
-        let is_shadow = self.flag_or(section, "shadow", None);
+        let is_shadow = match table.get("shadow") {
+            None => Some(None),
+            Some(_) => self.flag_or(section, "shadow", None).map(Some),
+        };
         let rules = self.rules(table, base.map(|base| &*base.rules), is_shadow?);
         let tests = self.tests(table, base.map(|base| &*base.tests));
         let hash = digest::short(&[self.text.as_bytes(), base.map_or("", |base| &base.hash).as_bytes()].concat());

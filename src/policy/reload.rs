@@ -8,11 +8,14 @@ use crate::guard::Guard;
 use arc_swap::ArcSwap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// The policy in force, and where a new one comes from.
 pub struct Live {
     current: ArcSwap<Policy>,
     source: Source,
+    /// Held while a new one is read and proven, so that the last that was read is the one in force.
+    renewing: Mutex<()>,
 }
 
 /// Where a policy is read from.
@@ -51,7 +54,7 @@ impl Live {
     /// Every [`Fault`] of it.
     pub fn load(source: Source) -> Result<Self, Vec<Fault>> {
         let current = ArcSwap::from_pointee(source.read()?);
-        Ok(Self { current, source })
+        Ok(Self { current, source, renewing: Mutex::new(()) })
     }
 
     /// The policy in force; whoever asks keeps it, whatever comes after.
@@ -65,6 +68,7 @@ impl Live {
     /// # Errors
     /// Every [`Fault`], or every test that does not hold by `guard`; the old policy stays.
     pub async fn reload(&self, guard: &Guard) -> Result<Arc<Policy>, Vec<String>> {
+        let _renewing = self.renewing.lock().await;
         let policy = self.source.read().map_err(|faults| shown(&faults))?;
         prove(&policy, guard).await?;
         let policy = Arc::new(policy);
@@ -83,6 +87,9 @@ impl Live {
     }
 }
 
+/// How a fault begins that is not the policy's.
+pub const UNJUDGED: &str = "the model could not judge the policy's tests";
+
 /// Whether a policy passes its own tests.
 ///
 /// # Errors
@@ -91,7 +98,7 @@ pub async fn prove(policy: &Policy, guard: &Guard) -> Result<(), Vec<String>> {
     match guard.try_policy(policy).await {
         Ok(broken) if broken.is_empty() => Ok(()),
         Ok(broken) => Err(shown(&broken)),
-        Err(why) => Err(vec![format!("the model could not judge its tests: {why:?}")]),
+        Err(why) => Err(vec![format!("{UNJUDGED}: {why:?}")]),
     }
 }
 

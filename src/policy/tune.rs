@@ -1,8 +1,9 @@
 //! Thresholds from what reviewers said of decisions: the lowest that keeps within a part of false positives, or the highest that
 //! reaches a recall, each with its 95% interval (Wilson, 1927). Too few labels give no threshold.
 
-use super::rule::Rule;
-use super::{Direction, Policy, rule::Score};
+use super::message::Audience;
+use super::rule::{Effect, Rule, Score};
+use super::{Direction, Policy};
 use crate::audit::decision::{Decision, Seen};
 use crate::audit::label::{Mark, stopped};
 use std::fmt;
@@ -86,11 +87,22 @@ pub struct Tuned {
 pub fn examples(rule: &Rule, labelled: &[(Decision, Mark)]) -> Vec<(f32, bool)> {
     let of_rule = |decision: &Decision| (decision.direction == "prompt") == (rule.direction == Direction::Prompt);
     let score = |seen: &Seen| rule.score.of(&seen.scores());
-    let found = labelled.iter().filter(|(decision, _)| of_rule(decision)).filter_map(|(decision, mark)| {
+    let is_audience = |decision: &Decision| {
+        let named = |audience: &Audience| decision.audience.as_deref() == Some(audience.id());
+        rule.audiences.is_empty() || rule.audiences.iter().any(named)
+    };
+    // That another rule was right to stop a message says nothing of this score.
+    let is_of_score = |decision: &Decision, mark: Mark| {
+        mark != Mark::Correct || !stopped(decision) || decision.rule.as_deref() == Some(&*rule.name)
+    };
+    let of_rule =
+        |decision: &Decision, mark: Mark| of_rule(decision) && is_audience(decision) && is_of_score(decision, mark);
+    let found = labelled.iter().filter(|(decision, mark)| of_rule(decision, *mark)).filter_map(|(decision, mark)| {
         let seen = decision.alone.as_ref()?;
+        let is_of_type = rule.types.is_empty() || rule.types.iter().any(|kind| kind.id == seen.kind);
         let is_of_principle = rule.principles.is_empty()
             || rule.principles.iter().any(|principle| seen.kind.split('.').next() == Some(principle.id()));
-        is_of_principle.then(|| (score(seen), mark.violates(stopped(decision))))
+        (is_of_principle && is_of_type).then(|| (score(seen), mark.violates(stopped(decision))))
     });
     found.collect()
 }
@@ -162,9 +174,11 @@ pub fn with_thresholds(text: &str, thresholds: &[(String, f32)]) -> Result<Strin
     Ok(document.to_string())
 }
 
-/// The rules whose thresholds can be tuned: those that look at how likely a violation is, and are in force.
+/// The rules whose thresholds can be tuned: those in force that stop by how likely a violation is, and by nothing else.
 pub fn tunable(policy: &Policy) -> impl Iterator<Item = &Rule> {
-    policy.rules.iter().filter(|rule| rule.is_enabled && rule.score == Score::Violation)
+    let is_live = |rule: &&Rule| rule.is_enabled && !rule.is_shadow && rule.patterns.is_none();
+    let stops = |rule: &&Rule| !matches!(rule.effect, Effect::Allow | Effect::Flag);
+    policy.rules.iter().filter(is_live).filter(stops).filter(|rule| rule.score == Score::Violation)
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub(super) struct Line {
     ends: Ends,
     /// Up to here it was judged, and up to here it may leave.
     pub(super) judged: usize,
+    /// The end of the last sentence that was judged.
+    pub(super) sentence: usize,
     pub(super) cleared: usize,
     /// Whether it was judged whole, as it is now.
     pub(super) is_final: bool,
@@ -128,6 +130,17 @@ impl Line {
         self.changes.sort_by_key(|(place, _)| place.start);
         self.clear(self.text.len(), true);
         true
+    }
+
+    /// Whether sentences were taken out of it.
+    pub(super) fn is_cut(&self) -> bool {
+        !self.cuts.is_empty()
+    }
+
+    /// Whether a text says what was taken out of this one.
+    pub(super) fn repeats(&self, said: &str) -> bool {
+        let cut = |cut: &Range<usize>| self.text.get(cut.clone()).unwrap_or_default().trim();
+        self.cuts.iter().map(cut).any(|cut| !cut.is_empty() && said.contains(cut))
     }
 
     /// All of the text as it leaves, where sentences were taken out of it.

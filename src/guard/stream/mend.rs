@@ -76,6 +76,7 @@ impl Stream {
         let is_whole = |index| self.is_over || self.choices.get(&index).is_some_and(|choice| choice.has_ended);
         let Some(key) = self.excises.keys().find(|line| is_whole(line.0)).cloned() else { return };
         let Some(notice) = self.excises.remove(&key) else { return };
+        self.excised.insert(key.0, notice.clone());
         let line = self.lines.get_mut(&key);
         if !line.zip(cuts).is_some_and(|(line, cuts)| line.excise(cuts)) {
             self.refuse(key.0, &notice);
@@ -103,12 +104,14 @@ impl Stream {
         Piece::own(events + &self.cut.usage().unwrap_or_default())
     }
 
-    /// An event in which surrogates are put back and identifiers masked, each where it ends.
-    pub(super) fn redacted(&mut self, chunk: Chunk, reaches: &[((u64, String), Range<usize>)]) -> Chunk {
+    /// An event in which surrogates are put back, identifiers masked and sentences taken out, each where it ends; `None` when it
+    /// would still say what was taken out, and its choice is refused.
+    pub(super) fn redacted(&mut self, chunk: Chunk, reaches: &[((u64, String), Range<usize>)]) -> Option<Chunk> {
         let surrogates = &self.asked.surrogates;
-        let is_cut = self.lines.values().any(|line| line.without().is_some());
+        let cut: Vec<u64> = self.lines.iter().filter(|(_, line)| line.is_cut()).map(|((index, _), _)| *index).collect();
+        let is_cut = chunk.said.choices.iter().any(|index| cut.contains(index));
         if surrogates.is_empty() && !self.policy.phi.completion && !is_cut {
-            return chunk;
+            return Some(chunk);
         }
         let masks = self.policy.phi.completion;
         let mut pieces = Vec::new();
@@ -148,13 +151,30 @@ impl Stream {
         let is_changed = bytes != *chunk.bytes();
         let chunk = chunk.with_bytes(bytes);
         // Probabilities may run ahead of their text, or behind it.
-        if is_changed || is_cut { chunk.without_logprobs() } else { chunk }
+        let chunk = if is_changed || is_cut { chunk.without_logprobs() } else { chunk };
+        if !is_cut {
+            return Some(chunk);
+        }
+        // Whatever way it came by: nothing says again what was taken out.
+        let mut again = None;
+        drop(chunk.with_strings(&mut |path, said| {
+            let of = |((index, _), line): (&(u64, String), &Line)| line.repeats(said).then_some(*index);
+            let is_said = !path.last().is_some_and(|key| CHOOSES.contains(&key.as_str()));
+            again = again.or_else(|| self.lines.iter().filter(|_| is_said).find_map(of));
+            None
+        }));
+        let Some(index) = again else { return Some(chunk) };
+        if let Some(notice) = self.excised.get(&index).cloned() {
+            self.refuse(index, &notice);
+        }
+        None
     }
 
     /// The text that sentences can be taken out of, in place of refusing the choice: what it says, not what it calls or thinks.
     pub(super) fn excisable(&self, subject: &Subject) -> Option<(u64, String)> {
         let is_said = |(_, place): &(u64, String)| {
-            ["/delta/content", "/text"].contains(&place.as_str()) || place.starts_with("response.output_text.delta")
+            let is_plain = place.starts_with("response.output_text.delta") && !place.contains("/delta/");
+            ["/delta/content", "/text"].contains(&place.as_str()) || is_plain
         };
         let line = match subject {
             Subject::Line { line, .. } | Subject::Window { line, .. } => line,

@@ -153,8 +153,9 @@ impl Stream {
                         self.settled.insert(self.hasher.hash_one((self.asked.question(key.0), text)));
                     }
                     // A clause that is held waits for the end of its sentence.
-                    let before = if is_clause { line.cleared } else { line.judged };
+                    let before = if is_clause { line.cleared } else { line.cleared.max(line.sentence) };
                     line.clear(end, false);
+                    line.sentence = if is_clause { line.sentence } else { end };
                     // A text that has been left behind is not read on.
                     let is_last = line.is_behind && end == line.text.len();
                     line.cleared = if is_near && !is_last { before } else { end };

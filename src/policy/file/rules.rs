@@ -27,8 +27,9 @@ const KEYS: [&str; 13] = [
 
 impl Reader<'_> {
     /// The rules that it extends, changed where it says so, and those of its own: each behind the rule that it follows in the
-    /// file, the first before all others. With `is_shadow`, all are in the shadow that do not say otherwise.
-    pub(super) fn rules(&mut self, table: &Table, base: Option<&[Rule]>, is_shadow: bool) -> Option<Vec<Rule>> {
+    /// file, the first behind those that give help. `is_shadow` holds for all that do not say
+    /// otherwise.
+    pub(super) fn rules(&mut self, table: &Table, base: Option<&[Rule]>, is_shadow: Option<bool>) -> Option<Vec<Rule>> {
         let item = table.get("rules");
         let Some(tables) = item.and_then(Item::as_array_of_tables) else {
             if let (None, Some(base)) = (item, base) {
@@ -41,10 +42,19 @@ impl Reader<'_> {
         let mut names = BTreeSet::new();
         let mut rules: Vec<Option<Rule>> =
             base.into_iter().flatten().map(|rule| Some(shaded(rule.clone(), is_shadow))).collect();
-        let mut next = 0;
+        // A rule that comes first in the file stands behind those that give help: it must not take that away.
+        let gives_help = |rule: &Option<Rule>| rule.as_ref().is_some_and(|rule| rule.effect == Effect::Escalate);
+        let mut next = rules.iter().rposition(gives_help).map_or(0, |place| place + 1);
         for (index, rule) in tables.iter().enumerate() {
             let section = Section { table: rule, at: &format!("rules[{index}].") };
             let name = rule.get("name").and_then(Item::as_str).unwrap_or_default();
+            if ["phi", "unjudgeable"].contains(&name) {
+                self.fault(
+                    span(rule.get("name")),
+                    &format!("{}name", section.at),
+                    "this name is taken by what is built in",
+                );
+            }
             if !name.is_empty() && !names.insert(name) {
                 self.fault(span(rule.get("name")), &format!("{}name", section.at), "another rule has this name");
             }
@@ -65,7 +75,7 @@ impl Reader<'_> {
         rules.into_iter().collect()
     }
 
-    fn rule(&mut self, section: Section<'_>, base: Option<&Rule>, is_shadow: bool) -> Option<Rule> {
+    fn rule(&mut self, section: Section<'_>, base: Option<&Rule>, is_shadow: Option<bool>) -> Option<Rule> {
         let has = |key| section.table.contains_key(key);
         self.known_keys(section, &KEYS);
         let name = self.text_of(section, "name");
@@ -100,7 +110,8 @@ impl Reader<'_> {
             return None;
         }
         let message = self.message(section, effect, base);
-        let is_shadow = self.flag_or(section, "shadow", Some(is_shadow || base.is_some_and(|base| base.is_shadow)));
+        let is_shadow =
+            self.flag_or(section, "shadow", Some(is_shadow.unwrap_or(base.is_some_and(|base| base.is_shadow))));
         let is_enabled = self.flag_or(section, "enabled", Some(base.is_none_or(|base| base.is_enabled)));
         // What is left out holds as in the rule that is changed; what is there and faulty is no rule.
         fn kept<T: Clone>(has: bool, found: Option<Vec<T>>, base: Option<&Vec<T>>) -> Option<Vec<T>> {
@@ -143,12 +154,15 @@ impl Reader<'_> {
             return Some((Some(0.0), Some(0.0)));
         }
         let threshold = match (table.get("threshold"), base) {
-            (None, Some(base)) => Some(base.threshold),
+            (None, Some(base)) if base.score != Score::Pattern => Some(base.threshold),
             _ => self.probability(section, "threshold"),
         };
         let in_context = match (table.get("threshold_in_context"), base) {
-            (None, Some(base)) => Some(base.threshold_in_context),
-            (None, None) => threshold,
+            // Where it has no threshold of its own in context, it goes with the other one.
+            (None, Some(base)) if base.threshold_in_context.to_bits() != base.threshold.to_bits() => {
+                Some(base.threshold_in_context)
+            }
+            (None, _) => threshold,
             _ => self.probability(section, "threshold_in_context"),
         };
         Some((threshold, in_context))
@@ -204,7 +218,7 @@ impl Reader<'_> {
     }
 }
 
-fn shaded(mut rule: Rule, is_shadow: bool) -> Rule {
-    rule.is_shadow |= is_shadow;
+fn shaded(mut rule: Rule, is_shadow: Option<bool>) -> Rule {
+    rule.is_shadow = is_shadow.unwrap_or(rule.is_shadow);
     rule
 }

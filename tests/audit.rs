@@ -249,11 +249,13 @@ async fn nothing_is_answered_unrecorded_where_records_are_required() {
         assert!(got.status == 503 && body.contains("audit_unavailable") && !body.contains("All is well"), "{body}");
     }
     // Someone who needs help gets it all the same.
-    let got = proxy.chat(&ask("CRISIS", &json!({}))).await;
-    assert!(String::from_utf8_lossy(&got.body).contains("findahelpline.com"));
+    for asked in ["CRISIS", "CRISIS and VIOLATE"] {
+        let got = proxy.chat(&ask(asked, &json!({}))).await;
+        assert!(String::from_utf8_lossy(&got.body).contains("findahelpline.com"), "{asked}");
+    }
     // What was decided then is not lost, and in order when the store is back.
     store.execute("ALTER TABLE gone RENAME TO decisions").await.unwrap();
-    while stored(&store).await.len() < 7 {
+    while stored(&store).await.len() < 8 {
         tokio::task::yield_now().await;
     }
     let events: Vec<String> = stored(&store).await.into_iter().map(|one| one.event).collect();

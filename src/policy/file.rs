@@ -393,6 +393,23 @@ en = "Ask the privacy officer."
     }
 
     #[test]
+    fn a_threshold_in_context_that_is_not_given_goes_with_the_other() {
+        let patient = parse("patient.toml", shipped::named("patient").unwrap().text).unwrap();
+        let rule = |name: &str| patient.rules.iter().find(|rule| &*rule.name == name).unwrap();
+        assert!((rule("manipulation").threshold_in_context - 0.9).abs() < 1e-6);
+        let prompts = rule("violating-prompt");
+        assert!(prompts.threshold_in_context > prompts.threshold);
+    }
+
+    #[test]
+    fn help_comes_before_a_rule_that_a_file_begins_with() {
+        let rule = "[[rules]]\nname = \"w\"\ndirection = \"prompt\"\nscore = \"pattern\"\npatterns = [\"w\"]\naction = \"flag\"";
+        let ours = parse("p.toml", &format!("name = \"p\"\nextends = \"shadow\"\nshadow = false\n{rule}")).unwrap();
+        assert_eq!([&*ours.rules[0].name, &*ours.rules[1].name], ["crisis", "w"]);
+        assert!(ours.rules.iter().all(|rule| !rule.is_shadow));
+    }
+
+    #[test]
     fn the_shipped_policies_are_valid() {
         for shipped in &shipped::ALL {
             let policy = parse(shipped.file, shipped.text).unwrap_or_else(|faults| panic!("{}", faults[0]));

@@ -149,6 +149,8 @@ fn a_clause_leaves_where_nothing_is_suspected_and_else_its_sentence_does() {
     // What is far from a violation as a sentence may be too near to one as a clause.
     let tense = ["It may seem unlikely, ", "but not to them, no, ", "please. ", "So"];
     assert_eq!(told(Mode::Clause, &tense)[..4], ["", "", "", &tense[..3].concat()]);
+    let near = ["It may seem doubtful, ", "but not to them, no, ", "please. ", "Then ", "rest. ", "So"];
+    assert_eq!(told(Mode::Clause, &near)[..4], ["", "", "", ""]);
     let bad = told(Mode::Clause, &["Take it with a meal, ", "or VIOLATE it, ", "please. ", "So"]).concat();
     assert!(bad.starts_with("Take it with a meal, ") && !bad.contains("VIOLATE"), "{bad}");
 }

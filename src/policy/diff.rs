@@ -169,8 +169,8 @@ mod tests {
                 "unjudgeable: block -> allow",
                 "phi.prompt: pass -> redact",
                 "rule \"manipulation\", shadow: false -> true",
-                "rule \"manipulation\", threshold: 0.47 -> 0.9",
-                "rule \"manipulation\", threshold_in_context: 0.47 -> 0.9",
+                "rule \"manipulation\", threshold: 0.05 -> 0.9",
+                "rule \"manipulation\", threshold_in_context: 0.05 -> 0.9",
                 "rule \"ward\": new: prompt pattern: flag",
             ]
         );

@@ -1,6 +1,6 @@
 //! Reads a policy file. All faults of a file are found in one reading, each with its line and key.
 //!
-//! A file may extend another one, or a [shipped](super::shipped) policy: what it does not say holds as it is there. Its rules
+//! A file may extend another one, or a [shipped] policy: what it does not say holds as it is there. Its rules
 //! and tests of the same name change those, key by key; another rule of its own stands behind the one that it follows in
 //! the file.
 

@@ -1,6 +1,10 @@
 //! The configuration: layers of TOML and environment ─▶ [`RawConfig`] ─▶ [`Config`], every fault at once, before any
 //! port is bound.
 
+mod value;
+
+pub use value::{LogFormat, Secret};
+
 use crate::guard::stream::Mode;
 use crate::openai::refusal::{FinishReason, Manner, Style};
 use crate::openai::request::Surface;
@@ -9,11 +13,11 @@ use crate::policy::reload::Source;
 use crate::route::{Action, Flow, Rule};
 use config::{Environment, File, FileFormat};
 use http::{HeaderValue, Uri};
-use serde::{Deserialize, Deserializer};
-use std::fmt;
+use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use value::Span;
 
 /// Every key with its default and its explanation.
 pub const DEFAULTS: &str = include_str!("../deploy/config.toml");
@@ -205,48 +209,6 @@ pub struct Log {
     pub format: LogFormat,
     /// Its level, as `RUST_LOG` spells it.
     pub level: String,
-}
-
-/// The format of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
-}
-
-/// A value that is never shown.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The value, for whoever uses it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Secret({} bytes)", self.0.len())
-    }
-}
-
-/// A duration such as `500ms`, `10s`, `2m`.
-#[derive(Clone, Copy, Debug)]
-struct Span(Duration);
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map(Self).map_err(|e| {
-            serde::de::Error::custom(format!("expected a duration such as \"500ms\" or \"10s\", found {text:?}: {e}"))
-        })
-    }
 }
 
 /// What the command line says, over all other layers.

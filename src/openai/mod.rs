@@ -18,4 +18,5 @@ pub mod refusal;
 pub mod request;
 mod responses;
 pub mod sse;
+pub mod surface;
 mod text;

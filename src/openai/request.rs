@@ -3,6 +3,7 @@
 use super::data::is_data;
 use super::edit;
 use super::json::{self, Fault};
+pub use super::surface::Surface;
 use super::text::{Texts, is_identifier, spelt_out};
 use super::{chat, completions, embeddings, responses};
 use crate::guard::surrogates::Surrogates;
@@ -10,33 +11,6 @@ use crate::policy::message::Reader;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-
-/// An endpoint that the LLM can be reached by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Surface {
-    /// `/v1/chat/completions`
-    Chat,
-    /// `/v1/completions`
-    Completions,
-    /// `/v1/responses`
-    Responses,
-    /// `/v1/embeddings`
-    Embeddings,
-}
-
-impl Surface {
-    /// The word in records.
-    #[must_use]
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::Chat => "chat",
-            Self::Completions => "completions",
-            Self::Responses => "responses",
-            Self::Embeddings => "embeddings",
-        }
-    }
-}
 
 /// A request that owns its bytes; everything else is derived from them.
 #[derive(Clone)]

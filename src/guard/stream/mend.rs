@@ -63,8 +63,7 @@ impl Stream {
 
     /// A text that is to lose its violating sentences, now that it is whole, and the notice in their place.
     pub(crate) fn excised(&self) -> Option<(Text<'_>, &Notice)> {
-        let is_whole = |index| self.is_over || self.choices.get(&index).is_some_and(|choice| choice.has_ended);
-        let (line, notice) = self.excises.iter().find(|(line, _)| is_whole(line.0))?;
+        let (line, notice) = self.next_excise()?;
         let (policy, asked) = (&*self.policy, &*self.asked);
         let text = &self.lines.get(line)?.text;
         Some((Text { policy, asked, index: line.0, text }, notice))
@@ -73,14 +72,19 @@ impl Stream {
     /// Takes the sentences out of that text that it is to lose, so that it may go on; where that cannot be, or one of them has
     /// left already, its choice is refused.
     pub(crate) fn excise(&mut self, cuts: Option<Vec<Change>>) {
-        let is_whole = |index| self.is_over || self.choices.get(&index).is_some_and(|choice| choice.has_ended);
-        let Some(key) = self.excises.keys().find(|line| is_whole(line.0)).cloned() else { return };
-        let Some(notice) = self.excises.remove(&key) else { return };
+        let Some((key, notice)) = self.next_excise().map(|(key, notice)| (key.clone(), notice.clone())) else { return };
+        self.excises.remove(&key);
         self.excised.insert(key.0, notice.clone());
         let line = self.lines.get_mut(&key);
         if !line.zip(cuts).is_some_and(|(line, cuts)| line.excise(cuts)) {
             self.refuse(key.0, &notice);
         }
+    }
+
+    /// The first text that is to lose sentences and is whole.
+    fn next_excise(&self) -> Option<(&(u64, String), &Notice)> {
+        let is_whole = |index| self.is_over || self.choices.get(&index).is_some_and(|choice| choice.has_ended);
+        self.excises.iter().find(|(line, _)| is_whole(line.0))
     }
 
     /// Help that was not given, where nothing more of the answer will come.

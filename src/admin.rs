@@ -1,5 +1,6 @@
 //! The admin port: health, readiness, metrics, and the policy in force.
 
+use crate::policy::reload::InForce;
 use crate::proxy::Proxy;
 use crate::response::{Body, json, text};
 use http::{Method, Request, Response, StatusCode};
@@ -33,7 +34,7 @@ pub async fn handle(proxy: &Proxy, ready: &Readiness, request: &Request<Incoming
         return text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "GET only, and POST /policy/reload\n");
     }
     match request.uri().path() {
-        "/policy" => json(&serde_json::json!({"policy": proxy.policy.snapshot().to_string()})),
+        "/policy" => json(&shown(&proxy.policy.in_force())),
         "/healthz" => text(StatusCode::OK, PLAIN, "ok\n"),
         "/readyz" if ready.get() => text(StatusCode::OK, PLAIN, "ready\n"),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "not ready\n"),
@@ -48,18 +49,32 @@ pub async fn handle(proxy: &Proxy, ready: &Readiness, request: &Request<Incoming
     }
 }
 
+/// What is in force: the policy, and where versions are kept, which ones.
+fn shown(in_force: &InForce) -> serde_json::Value {
+    let mut shown = serde_json::json!({"policy": in_force.policy.to_string()});
+    if let (Some(standing), Some(shown)) = (&in_force.standing, shown.as_object_mut()) {
+        shown.insert("versions".to_owned(), standing.to_string().into());
+        let canary = in_force.canary.as_ref();
+        shown.extend(canary.map(|(canary, _)| ("canary".to_owned(), canary.to_string().into())));
+    }
+    shown
+}
+
 /// Reads the policy again; it is put in force if it is valid and passes its own tests.
 async fn reload(proxy: &Proxy) -> Response<Body> {
     let reloaded = proxy.policy.reload(&proxy.guard).await;
     proxy.metrics.reloaded(reloaded.is_ok());
     match reloaded {
-        Ok(policy) => {
-            tracing::info!(%policy, "the policy was reloaded");
-            json(&serde_json::json!({"policy": policy.to_string()}))
+        Ok(in_force) => {
+            tracing::info!(policy = %in_force.policy, "the policy was reloaded");
+            json(&shown(&in_force))
         }
         Err(faults) => {
-            let mut response =
-                json(&serde_json::json!({"policy": proxy.policy.snapshot().to_string(), "faults": faults}));
+            let mut body = shown(&proxy.policy.in_force());
+            if let Some(body) = body.as_object_mut() {
+                body.insert("faults".to_owned(), faults.into());
+            }
+            let mut response = json(&body);
             *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
             response
         }

@@ -5,6 +5,7 @@ mod value;
 
 pub use value::{LogFormat, Secret};
 
+use crate::audit::key::Public;
 use crate::guard::stream::Mode;
 use crate::openai::refusal::{FinishReason, Manner, Style};
 use crate::openai::request::Surface;
@@ -29,6 +30,7 @@ pub struct RawConfig {
     upstream: RawUpstream,
     guard: RawGuard,
     audit: RawAudit,
+    promotion: Promotion,
     limits: RawLimits,
     log: Log,
     #[serde(default)]
@@ -77,6 +79,7 @@ struct RawAudit {
     spool: PathBuf,
     spool_bytes: u64,
     queue: usize,
+    trust: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -145,6 +148,8 @@ pub struct Config {
     pub manner: Manner,
     /// How decisions are kept; `None` where they are not.
     pub audit: Option<Audit>,
+    /// How a version of the policy comes in force.
+    pub promotion: Promotion,
     /// What a request may cost.
     pub limits: Limits,
     /// How the log is written.
@@ -181,6 +186,23 @@ pub struct Audit {
     pub spool_bytes: u64,
     /// Decisions that may wait in memory.
     pub queue: usize,
+    /// Keys whose signatures count beside that of `key`.
+    pub trust: Vec<Public>,
+}
+
+/// How a version of the policy comes in force, and when it goes by itself.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Promotion {
+    /// Whether someone else must approve.
+    pub second_approver: bool,
+    /// A version goes into the shadow that stops more than this part of the messages which the one before would let pass, less
+    /// those that reviewers say violate; 0 for never.
+    pub benign_block_limit: f64,
+    /// Messages that must have been judged before.
+    pub least: u64,
+    /// How often that is looked at.
+    #[serde(deserialize_with = "value::duration")]
+    pub check_every: Duration,
 }
 
 /// What a request may cost.
@@ -249,7 +271,7 @@ impl Config {
 
 impl RawConfig {
     fn check(self, mut faults: Vec<String>) -> Result<Config, Vec<String>> {
-        let Self { server, upstream, guard, audit, limits, log, routes } = self;
+        let Self { server, upstream, guard, audit, promotion, limits, log, routes } = self;
         let listen = address(&server.listen, "server.listen", &mut faults);
         let admin_listen = address(&server.admin_listen, "server.admin_listen", &mut faults);
         let upstream_url = url(&upstream.url, &mut faults);
@@ -270,15 +292,10 @@ impl RawConfig {
         if guard.keep_alive.0.is_zero() {
             faults.push("guard.keep_alive: expected more than 0s".to_owned());
         }
-        let audience = Audience::ALL.iter().find(|(name, _)| *name == guard.audience).map(|(_, audience)| *audience);
-        if audience.is_none() && !guard.audience.is_empty() {
-            let names = Audience::ALL.map(|(name, _)| name).join(", ");
-            faults.push(format!("guard.audience: expected one of {names}, or nothing, found {:?}", guard.audience));
-        }
-        let is_store = ["none", "sqlite:", "postgres:", "postgresql:"].iter().any(|kind| audit.url.0.starts_with(kind));
-        if !is_store {
-            faults.push("audit.url: expected sqlite:FILE, postgres://USER:PASSWORD@HOST/DATABASE, or none".to_owned());
-        }
+        let audience = audience(&guard.audience, &mut faults);
+        let policy = policy(&guard.policy, &audit, &mut faults);
+        promotion.check(&mut faults);
+        let audit = audit.checked(&mut faults);
         let flow = Flow { mode: guard.stream, speculative: guard.speculative, audience };
         let routes = self::routes(routes, flow, &mut faults);
         let (Some(listen), Some(admin_listen), true) = (listen, admin_listen, faults.is_empty()) else {
@@ -294,7 +311,7 @@ impl RawConfig {
             connect_timeout: upstream.connect_timeout.0,
             idle_timeout: upstream.idle_timeout.0,
             upstream_timeout: upstream.timeout.0,
-            policy: Source::named(&guard.policy),
+            policy,
             watch: Some(guard.watch.0).filter(|every| !every.is_zero()),
             model: Some(guard.model).filter(|path| !path.as_os_str().is_empty()),
             workers: if guard.workers == 0 { cores() } else { guard.workers },
@@ -302,7 +319,8 @@ impl RawConfig {
             deadline: guard.deadline.0,
             remembered: guard.remembered,
             manner: Manner { style: guard.refusal, finish: guard.finish_reason },
-            audit: audit.checked(),
+            audit,
+            promotion,
             limits: limits.checked(),
             streaming: Streaming { flow, keep_alive: guard.keep_alive.0 },
             log,
@@ -312,10 +330,31 @@ impl RawConfig {
 }
 
 impl RawAudit {
-    fn checked(self) -> Option<Audit> {
-        let Self { url, required, key, sign_every, spool, spool_bytes, queue } = self;
+    fn checked(self, faults: &mut Vec<String>) -> Option<Audit> {
+        let Self { url, required, key, sign_every, spool, spool_bytes, queue, trust } = self;
+        let is_store = ["none", "sqlite:", "postgres:", "postgresql:"].iter().any(|kind| url.0.starts_with(kind));
+        if !is_store {
+            faults.push("audit.url: expected sqlite:FILE, postgres://USER:PASSWORD@HOST/DATABASE, or none".to_owned());
+        }
         let sign_every = sign_every.0;
-        (url.0 != "none").then_some(Audit { url, required, key, sign_every, spool, spool_bytes, queue })
+        let parsed = trust.iter().map(|key| (key, Public::parse(key)));
+        let (known, unknown): (Vec<_>, Vec<_>) = parsed.partition(|(_, parsed)| parsed.is_some());
+        for (key, _) in unknown {
+            faults.push(format!("audit.trust: expected public keys in base64, found {key:?}"));
+        }
+        let trust = known.into_iter().filter_map(|(_, key)| key).collect();
+        (url.0 != "none").then_some(Audit { url, required, key, sign_every, spool, spool_bytes, queue, trust })
+    }
+}
+
+impl Promotion {
+    fn check(&self, faults: &mut Vec<String>) {
+        if !(0.0..1.0).contains(&self.benign_block_limit) {
+            faults.push("promotion.benign_block_limit: expected a part from 0 to below 1, such as 0.02".to_owned());
+        }
+        if self.check_every.is_zero() {
+            faults.push("promotion.check_every: expected more than 0s".to_owned());
+        }
     }
 }
 
@@ -331,6 +370,23 @@ impl RawLimits {
             connections: self.connections,
         }
     }
+}
+
+fn policy(name: &str, audit: &RawAudit, faults: &mut Vec<String>) -> Source {
+    let policy = Source::named(name);
+    if policy == Source::Store && audit.url.0 == "none" {
+        faults.push("guard.policy: \"store\" needs an audit store, and audit.url is \"none\"".to_owned());
+    }
+    policy
+}
+
+fn audience(name: &str, faults: &mut Vec<String>) -> Option<Audience> {
+    let audience = Audience::ALL.iter().find(|(known, _)| *known == name).map(|(_, audience)| *audience);
+    if audience.is_none() && !name.is_empty() {
+        let names = Audience::ALL.map(|(name, _)| name).join(", ");
+        faults.push(format!("guard.audience: expected one of {names}, or nothing, found {name:?}"));
+    }
+    audience
 }
 
 fn address(text: &str, key: &str, faults: &mut Vec<String>) -> Option<SocketAddr> {
@@ -409,84 +465,4 @@ fn authorization(key: &Secret, faults: &mut Vec<String>) -> Option<HeaderValue> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    fn with_file(text: &str) -> Result<Config, Vec<String>> {
-        let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-        Config::load(&Overrides { file: Some(file.path().to_owned()), ..Overrides::default() })
-    }
-
-    #[test]
-    fn the_embedded_defaults_are_valid() {
-        let config = Config::load(&Overrides::default()).unwrap();
-        assert_eq!(config.listen.port(), 8080);
-        assert_eq!(config.policy, Source::named("ama"));
-        assert!(config.upstream_url.is_none() && config.workers > 0);
-    }
-
-    #[test]
-    fn a_file_and_a_flag_override_the_defaults() {
-        let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
-        file.write_all(b"[server]\nlisten = \"[::1]:9\"\n[upstream]\nurl = \"http://a/v1\"\n").unwrap();
-        let overrides = Overrides {
-            file: Some(file.path().to_owned()),
-            upstream: Some("https://b/v1".to_owned()),
-            policy: Some("p.toml".into()),
-        };
-        let config = Config::load(&overrides).unwrap();
-        assert_eq!(config.listen.port(), 9);
-        assert_eq!(config.upstream_url.unwrap().host(), Some("b"));
-        assert_eq!(config.policy, Source::File("p.toml".into()));
-    }
-
-    #[test]
-    fn all_faults_are_found_at_once() {
-        let text = "[server]\nlisten = \"here\"\ncolour = 1\n[upstream]\nurl = \"ftp://x\"\n[limits]\ndepth = 0\n";
-        assert_eq!(
-            with_file(text).unwrap_err(),
-            [
-                "server.colour: unknown key",
-                "server.listen: expected an address such as 127.0.0.1:8080, found \"here\"",
-                "upstream.url: expected a URL such as http://localhost:8000/v1",
-                "limits.depth: expected at least 1",
-            ]
-        );
-    }
-
-    #[test]
-    fn routes_are_rules_for_paths() {
-        let route = |rest: &str| with_file(&format!("[[routes]]\npath = \"/v1/files*\"\n{rest}\n"));
-        let action = |rest: &str| route(rest).unwrap().routes[0].action;
-        assert_eq!(action("rule = \"pass\""), Action::Pass);
-        let flow = |mode, speculative| Flow { mode, speculative, audience: None };
-        let guarded = "rule = \"guard\"\nsurface = \"chat\"";
-        assert_eq!(action(guarded), Action::Guard(Surface::Chat, flow(Mode::Window, false)));
-        let own = format!("{guarded}\nstream = \"buffer\"\nspeculative = true");
-        assert_eq!(action(&own), Action::Guard(Surface::Chat, flow(Mode::Buffer, true)));
-        let for_patients = action(&format!("{guarded}\naudience = \"patient\""));
-        assert!(matches!(for_patients, Action::Guard(_, Flow { audience: Some(Audience::Patient), .. })));
-        assert!(
-            with_file("[guard]\naudience = \"cats\"\n").unwrap_err()[0].starts_with("guard.audience: expected one of")
-        );
-        assert!(route("rule = \"pass\"\nstream = \"buffer\"").unwrap_err()[0].starts_with("routes[0]: only"));
-        assert!(route("rule = \"guard\"").unwrap_err()[0].starts_with("routes[0].surface: expected chat"));
-        assert!(route("rule = \"deny\"\nsurface = \"chat\"").unwrap_err()[0].starts_with("routes[0].surface: only"));
-        assert!(route("rule = \"maybe\"").unwrap_err()[0].contains("maybe"));
-    }
-
-    #[test]
-    fn a_wrong_duration_names_its_key() {
-        let faults = with_file("[guard]\ndeadline = \"soon\"\n").unwrap_err();
-        assert!(faults[0].contains("guard.deadline") && faults[0].contains("expected a duration"), "{faults:?}");
-    }
-
-    #[test]
-    fn a_secret_is_never_shown() {
-        let config = with_file("[upstream]\napi_key = \"hunter2\"\n").unwrap();
-        assert!(!format!("{config:?}").contains("hunter2"));
-        assert!(!format!("{:?}", Secret("hunter2".to_owned())).contains("hunter2"));
-    }
-}
+mod tests;

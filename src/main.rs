@@ -71,9 +71,9 @@ enum Command {
 enum AuditCommand {
     /// Prove that no decision was changed, moved or removed; the exit code is 1 when one was.
     Verify {
-        /// The public key that signed, in base64; that of audit.key without one.
-        #[arg(long)]
-        key: Option<String>,
+        /// A public key that signed, in base64; more than once for several. Without one: audit.key and audit.trust.
+        #[arg(long = "key")]
+        keys: Vec<String>,
     },
     /// Write decisions out, the oldest first.
     Export {
@@ -125,7 +125,9 @@ enum PolicyCommand {
     },
     /// Say in what a policy is different from another; the exit code is 1 when it is.
     Diff {
-        /// The policy file, or the name of a shipped policy.
+        #[command(flatten)]
+        settings: Settings,
+        /// The policy file, the name of a shipped policy, or a version such as v3.
         before: String,
         /// The other one.
         after: String,
@@ -134,7 +136,7 @@ enum PolicyCommand {
     Backtest {
         #[command(flatten)]
         settings: Settings,
-        /// The policy file, or the name of a shipped policy.
+        /// The policy file, the name of a shipped policy, or a version such as v3.
         candidate: String,
         /// The decisions of the last so long, such as 30days.
         #[arg(long, value_parser = humantime::parse_duration)]
@@ -143,11 +145,58 @@ enum PolicyCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Put a policy in force for all that follow the store (guard.policy = "store"), or propose it where someone else must approve.
+    /// Its tests must hold; what it would have done with what is on record is recorded.
+    Promote {
+        #[command(flatten)]
+        settings: Settings,
+        /// The policy file, the name of a shipped policy, or a version such as v3.
+        candidate: String,
+        #[command(flatten)]
+        word: Word,
+        /// For this percentage of the conversations only, such as 10%.
+        #[arg(long, value_parser = percentage, conflicts_with = "shadow")]
+        canary: Option<f64>,
+        /// In the shadow: what it would do is recorded, and changes nothing.
+        #[arg(long)]
+        shadow: bool,
+        /// Hold the decisions of the last so long against it.
+        #[arg(long, value_parser = humantime::parse_duration, default_value = "30days")]
+        since: Duration,
+    },
+    /// Approve of a version that someone else proposed.
+    Approve {
+        #[command(flatten)]
+        settings: Settings,
+        /// The version, such as v3.
+        #[arg(value_parser = version)]
+        version: i64,
+        #[command(flatten)]
+        word: Word,
+    },
+    /// Take back the canary, or go back to the version before.
+    Rollback {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        word: Word,
+        /// To this version, such as v3.
+        #[arg(long, value_parser = version)]
+        to: Option<i64>,
+    },
+    /// Say which version came in force when, by whom and why.
+    History {
+        #[command(flatten)]
+        settings: Settings,
+        /// Write JSON lines.
+        #[arg(long)]
+        json: bool,
+    },
     /// Find thresholds by what reviewers said of decisions; the exit code is 1 when there are too few labels.
     Tune {
         #[command(flatten)]
         settings: Settings,
-        /// The policy file, or the name of a shipped policy.
+        /// The policy file, the name of a shipped policy, or a version such as v3.
         base: String,
         /// What is to be reached: fpr=0.3% or recall=90%.
         #[arg(long)]
@@ -172,6 +221,33 @@ enum PolicyCommand {
         /// The text; the standard input without one.
         text: Option<String>,
     },
+}
+
+/// Whose word it is.
+#[derive(Args)]
+struct Word {
+    /// Who says so.
+    #[arg(long)]
+    by: String,
+    /// Why.
+    #[arg(long)]
+    reason: String,
+}
+
+impl From<Word> for commands::promote::Word {
+    fn from(Word { by, reason }: Word) -> Self {
+        Self { by, reason }
+    }
+}
+
+fn percentage(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>().ok();
+    number.filter(|share| *share > 0.0 && *share < 100.0).ok_or_else(|| "expected a percentage such as 10%".to_owned())
+}
+
+fn version(text: &str) -> Result<i64, String> {
+    let number = text.strip_prefix('v').unwrap_or(text).parse().ok();
+    number.ok_or_else(|| "expected a version such as v3".to_owned())
 }
 
 #[derive(Args)]
@@ -217,8 +293,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 fn audit(config: &Config, command: AuditCommand) -> anyhow::Result<ExitCode> {
     let runtime = runtime()?;
     match command {
-        AuditCommand::Verify { key } => {
-            let holds = runtime.block_on(commands::audit::verify(config, key.as_deref()))?;
+        AuditCommand::Verify { keys } => {
+            let holds = runtime.block_on(commands::audit::verify(config, &keys))?;
             return Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(1) });
         }
         AuditCommand::Export { since, format } => {
@@ -244,8 +320,9 @@ fn policy(command: PolicyCommand) -> anyhow::Result<ExitCode> {
             let holds = runtime()?.block_on(commands::policy::test(&settings.load(None)?))?;
             Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
-        PolicyCommand::Diff { before, after } => {
-            let differs = commands::policy::compare(&before, &after)?;
+        PolicyCommand::Diff { settings, before, after } => {
+            let config = settings.load(None)?;
+            let differs = runtime()?.block_on(commands::policy::compare(&config, &before, &after))?;
             Ok(if differs { ExitCode::from(1) } else { ExitCode::SUCCESS })
         }
         PolicyCommand::Backtest { settings, candidate, since, json } => {
@@ -256,6 +333,24 @@ fn policy(command: PolicyCommand) -> anyhow::Result<ExitCode> {
             let config = settings.load(None)?;
             let tuned = commands::policy::tune(&config, &base, (target, out.as_deref()));
             Ok(if runtime()?.block_on(tuned)? { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
+        PolicyCommand::Promote { settings, candidate, word, canary, shadow, since } => {
+            let share = if shadow { 0.0 } else { canary.unwrap_or(100.0) };
+            let wanted = commands::promote::Wanted { candidate, share, since: Some(since) };
+            runtime()?.block_on(commands::promote::promote(&settings.load(None)?, wanted, word.into()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        PolicyCommand::Approve { settings, version, word } => {
+            runtime()?.block_on(commands::promote::approve(&settings.load(None)?, version, word.into()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        PolicyCommand::Rollback { settings, word, to } => {
+            runtime()?.block_on(commands::promote::rollback(&settings.load(None)?, to, word.into()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        PolicyCommand::History { settings, json } => {
+            runtime()?.block_on(commands::promote::history(&settings.load(None)?, json))?;
+            Ok(ExitCode::SUCCESS)
         }
         PolicyCommand::Explain { settings, completion, question, json, text } => {
             let text = text.map_or_else(|| std::io::read_to_string(std::io::stdin()), Ok)?;

@@ -10,7 +10,8 @@ use crate::openai::completion::Completion;
 use crate::openai::refusal::Manner;
 use crate::openai::request::{Asked, Request as Question};
 use crate::plug::{self, Plug, moderations::inline};
-use crate::policy::{Action, Direction, Notice, Policy, message::Reader, reload::Live, rule::Rewrite};
+use crate::policy::reload::{InForce, Live};
+use crate::policy::{Action, Direction, Notice, Policy, message::Reader, rule::Rewrite};
 use crate::receive::{head, receive};
 use crate::relay::{Reading, Relay};
 use crate::response::{self, Body};
@@ -26,7 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What answering needs: everything lives as long as the process.
 pub struct Proxy {
-    /// The policy in force.
+    /// What is in force.
     pub policy: Live,
     /// Judges by the model.
     pub guard: Guard,
@@ -51,6 +52,7 @@ pub struct Proxy {
 /// One request on its way: what it is held against, what is recorded of it, and the place that it takes.
 pub struct Exchange {
     pub(crate) proxy: Arc<Proxy>,
+    in_force: Arc<InForce>,
     policy: Arc<Policy>,
     pub(crate) record: Record,
     /// What someone who needs help now gets if there is no answer.
@@ -77,10 +79,12 @@ enum Answered {
 
 /// Answers one request.
 pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>) -> Response<Body> {
-    let policy = proxy.policy.snapshot();
+    let in_force = proxy.policy.in_force();
+    let policy = Arc::clone(&in_force.policy);
     let record = Record::begin(policy.to_string(), proxy.guard.model().to_owned(), proxy.journal.clone());
-    let _in_flight = proxy.metrics.enter();
-    let mut exchange = Exchange { proxy: Arc::clone(proxy), policy, record, help: None, slot: None, _in_flight };
+    let (proxy, _in_flight) = (Arc::clone(proxy), proxy.metrics.enter());
+    let mut exchange =
+        Exchange { proxy: Arc::clone(&proxy), in_force, policy, record, help: None, slot: None, _in_flight };
     let answered = exchange.answer(request).await;
     // 7 Record: where nothing may be answered unrecorded, what was decided is stored first.
     if let Err(error) = &answered {
@@ -151,6 +155,7 @@ impl Exchange {
         question.read_by(reader(flow));
         let asked = question.asked().clone();
         self.record.asked(&asked);
+        self.held_by(head.conversation().or(question.conversation.as_deref()));
 
         // 3 Judge the prompt; where the operator says so, the LLM begins meanwhile.
         let (start, policy) = (Instant::now(), Arc::clone(&self.policy));
@@ -191,6 +196,12 @@ impl Exchange {
         // 6 Judge the completion: only what was cleared can be written.
         let again = self.policy.rewrites(Direction::Completion, Rewrite::Regenerate).then(|| (head.clone(), cleared));
         self.complete(Sent { asked, flow, again }, answer?).await
+    }
+
+    /// Has the policy hold that is for the conversation: all of its turns by one, where there is a canary.
+    fn held_by(&mut self, conversation: Option<&str>) {
+        self.policy = Arc::clone(self.in_force.for_conversation(conversation));
+        self.record.policy = self.policy.to_string();
     }
 
     /// What the upstream answers, as far as it is cleared.

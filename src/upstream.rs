@@ -35,6 +35,9 @@ pub struct Settings {
     pub max_response_bytes: usize,
 }
 
+/// Names a conversation, for us alone.
+const CONVERSATION: HeaderName = HeaderName::from_static("x-nonnocere-conversation");
+
 /// What of a caller's request goes on to the upstream beside the body.
 #[derive(Clone, Debug, Default)]
 pub struct Head {
@@ -52,6 +55,12 @@ impl Head {
     pub fn languages(&self) -> Languages {
         let accepted = self.headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         Languages::accepted(accepted.unwrap_or_default())
+    }
+
+    /// What the caller calls the conversation, where they name it.
+    #[must_use]
+    pub fn conversation(&self) -> Option<&str> {
+        self.headers.get(CONVERSATION)?.to_str().ok()
     }
 }
 
@@ -167,7 +176,7 @@ impl Upstream {
         let headers = request.headers_mut();
         *headers = end_to_end(&head.headers);
         // The client's Host is ours; hyper writes the upstream's. Lengths are set from the body, which was decoded.
-        for name in [header::HOST, header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::EXPECT] {
+        for name in [header::HOST, header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::EXPECT, CONVERSATION] {
             headers.remove(name);
         }
         // An answer must be decoded to be judged: better not to compress it. Some do all the same.

@@ -4,6 +4,8 @@
 //! message that was judged. The [`journal`] takes decisions off the request's path, in batches, into a [`store`] (`SQLite`
 //! or `PostgreSQL`), where each is [chained](chain) to the one before it; what the store does not take is spooled to disk.
 
+pub mod act;
+pub mod acts;
 pub mod chain;
 pub mod decision;
 pub mod journal;

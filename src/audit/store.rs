@@ -11,7 +11,7 @@ use std::time::Duration;
 /// An open store.
 #[derive(Clone)]
 pub struct Store {
-    pool: AnyPool,
+    pub(super) pool: AnyPool,
 }
 
 /// A decision as it is stored.
@@ -37,7 +37,7 @@ pub type Fault = sqlx::Error;
 /// Decisions of one insert.
 const ROWS: usize = 500;
 
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 9] = [
     "CREATE TABLE IF NOT EXISTS decisions (seq BIGINT PRIMARY KEY, time BIGINT NOT NULL, event TEXT NOT NULL, \
      action TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS decisions_time ON decisions (time)",
@@ -48,6 +48,9 @@ const TABLES: [&str; 7] = [
     "CREATE TABLE IF NOT EXISTS labels (event TEXT NOT NULL, direction TEXT NOT NULL, reviewer TEXT NOT NULL, \
      mark TEXT NOT NULL, principle TEXT, note TEXT, time BIGINT NOT NULL)",
     "INSERT INTO chain_tail (id, seq, hash) VALUES (1, 0, 'nonnocere') ON CONFLICT (id) DO NOTHING",
+    "CREATE TABLE IF NOT EXISTS policies (version BIGINT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, texts TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS acts (seq BIGINT PRIMARY KEY, body TEXT NOT NULL, hash TEXT NOT NULL, \
+     key TEXT NOT NULL, signature TEXT NOT NULL)",
 ];
 
 impl Store {
@@ -86,8 +89,7 @@ impl Store {
         if !is_sqlite {
             // Those of a fleet that start at once make the tables one after the other, and not beside one that writes already.
             sqlx::query("SELECT pg_advisory_xact_lock(5031403716)").execute(&mut *transaction).await?;
-            let found =
-                sqlx::query("SELECT to_regclass('chain_tail') IS NOT NULL").fetch_one(&mut *transaction).await?;
+            let found = sqlx::query("SELECT to_regclass('acts') IS NOT NULL").fetch_one(&mut *transaction).await?;
             is_there = found.try_get(0)?;
         }
         for table in TABLES.iter().filter(|_| !is_there) {

@@ -1,5 +1,6 @@
 //! Proves a store: every decision is as it was written, none is missing, and what was signed is what stands there.
 
+use super::act::proven;
 use super::chain::{Checkpoint, GENESIS, Reason, Tail, link};
 use super::decision::Decision;
 use super::key::Public;
@@ -18,6 +19,8 @@ pub struct Report {
     pub pruned: i64,
     /// Signed hashes that hold.
     pub checkpoints: u64,
+    /// Acts that hold.
+    pub acts: u64,
     /// Decisions after the last signed hash: nothing but the chain speaks for them.
     pub unsigned: i64,
     /// What is wrong, a line each.
@@ -38,11 +41,11 @@ impl Report {
     }
 }
 
-/// Reads all of a store; what was signed must be by `key`.
+/// Reads all of a store; what was signed must be by one of `keys`.
 ///
 /// # Errors
 /// When it cannot be read.
-pub async fn verify(store: &Store, key: &Public) -> Result<Report, Fault> {
+pub async fn verify(store: &Store, keys: &[Public]) -> Result<Report, Fault> {
     let mut report = Report::default();
     let mut signed: BTreeMap<i64, Vec<Checkpoint>> = BTreeMap::new();
     // Others may write meanwhile: what must be there is what was there before.
@@ -50,8 +53,8 @@ pub async fn verify(store: &Store, key: &Public) -> Result<Report, Fault> {
     let mut begins = (0, GENESIS.to_owned());
     let mut last_signed = 0;
     for checkpoint in store.checkpoints().await? {
-        if !checkpoint.is_by(key) {
-            report.found(format!("the signature at {} is not by this key, or was changed", checkpoint.seq));
+        if !keys.iter().any(|key| checkpoint.is_by(key)) {
+            report.found(format!("the signature at {} is not by a known key, or was changed", checkpoint.seq));
             continue;
         }
         report.checkpoints += 1;
@@ -62,6 +65,11 @@ pub async fn verify(store: &Store, key: &Public) -> Result<Report, Fault> {
         signed.entry(checkpoint.seq).or_default().push(checkpoint);
     }
     report.pruned = begins.0;
+    let acts = store.acts().await?;
+    match proven(&acts, keys) {
+        Ok(proven) => report.acts = proven.len() as u64,
+        Err(seq) => report.found(format!("act {seq} was changed, moved or removed, or is not signed by a known key")),
+    }
     let is_empty = (tail.seq, &tail.hash) == (begins.0, &begins.1);
     let mut walk = Walk { next: begins.0 + 1, before: begins.1, signed, report, tail, has_tail: is_empty };
     store.read(i64::MIN, |stored| walk.step(stored)).await?;

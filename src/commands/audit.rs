@@ -21,29 +21,31 @@ pub enum Format {
     Csv,
 }
 
-/// Proves the store: says what was found, and whether all is as it was written. Without a `key`, that of `audit.key` counts.
+/// Proves the store: says what was found, and whether all is as it was written. Without `keys`, those of `audit.key` and `audit.trust` count.
 ///
 /// # Errors
 /// When the store or the key cannot be read.
-pub async fn verify(config: &Config, key: Option<&str>) -> anyhow::Result<bool> {
+pub async fn verify(config: &Config, keys: &[String]) -> anyhow::Result<bool> {
     let (audit, store) = open(config).await?;
-    let key = match key {
-        Some(key) => Public::parse(key).ok_or_else(|| anyhow::anyhow!("--key: expected a public key in base64"))?,
-        None => {
-            anyhow::ensure!(
-                audit.key.exists(),
-                "audit.key: {} is not there; name the public key by --key",
-                audit.key.display()
-            );
-            Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?.public()
+    let keys = match keys {
+        [] => super::trusted(audit)?,
+        keys => {
+            let wrong = || anyhow::anyhow!("--key: expected a public key in base64");
+            keys.iter().map(|key| Public::parse(key).ok_or_else(wrong)).collect::<anyhow::Result<_>>()?
         }
     };
-    let report = verify::verify(&store, &key).await?;
+    anyhow::ensure!(
+        !keys.is_empty(),
+        "audit.key: {} is not there; name the public keys by --key or audit.trust",
+        audit.key.display()
+    );
+    let report = verify::verify(&store, &keys).await?;
     let mut out = std::io::stdout().lock();
-    let verify::Report { decisions, pruned, checkpoints, unsigned, findings, more } = &report;
+    let verify::Report { decisions, pruned, checkpoints, acts, unsigned, findings, more } = &report;
     writeln!(
         out,
-        "{decisions} decisions, {pruned} pruned before them, {checkpoints} signatures, {unsigned} decisions after the last"
+        "{decisions} decisions, {pruned} pruned before them, {checkpoints} signatures, {unsigned} decisions after the last, \
+         {acts} acts"
     )?;
     for finding in findings {
         writeln!(out, "  {finding}")?;
@@ -140,7 +142,7 @@ pub async fn prune(config: &Config, keep: Duration) -> anyhow::Result<()> {
         audit.key.display()
     );
     let key = Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?;
-    let report = verify::verify(&store, &key.public()).await?;
+    let report = verify::verify(&store, &super::trusted(audit)?).await?;
     anyhow::ensure!(report.holds(), "the chain is broken, so nothing is removed; `nonnocere audit verify` says where");
     let removed = store.prune(ago(Some(keep)), |tail| Checkpoint::sign(tail, Reason::Pruned, now(), &key)).await?;
     writeln!(std::io::stdout(), "{removed} decisions removed")?;

@@ -20,7 +20,7 @@ const DEPTH: usize = 64;
 /// # Errors
 /// When the model or the policy cannot be loaded, or a stream breaks.
 pub async fn jsonl(config: &Config, input: impl BufRead, mut output: impl Write) -> anyhow::Result<bool> {
-    let policy = config.policy.read().map_err(|found| super::faults("the policy is not valid", &found))?;
+    let policy = super::policy_of(config).await?.snapshot();
     let guard = Guard::new(super::start_pool(config)?, config.manner.finish);
     let mut whole = true;
     let mut lines = input.split(b'\n');

@@ -47,7 +47,7 @@ struct Part {
 /// # Errors
 /// When the model or the policy cannot be loaded, or the model cannot judge.
 pub async fn run(config: &Config, asked: &Asked) -> anyhow::Result<()> {
-    let policy = config.policy.read().map_err(|found| super::faults("the policy is not valid", &found))?;
+    let policy = super::policy_of(config).await?.snapshot();
     let pool = super::start_pool(config)?;
     let direction = if asked.completion { Direction::Completion } else { Direction::Prompt };
     let scores = judge(&pool, asked, vec![asked.text.clone()]).await?;

@@ -4,15 +4,19 @@ pub mod audit;
 pub mod check;
 pub mod explain;
 pub mod policy;
+pub mod promote;
 pub mod serve;
 
+use crate::audit::key::{Public, Signing};
 use crate::audit::store::Store;
 use crate::classify::cache::Cache;
 use crate::classify::onnx::{EMBEDDED, ModelFiles, OnnxClassifier};
 use crate::classify::pool::Pool;
 use crate::classify::{Classifier, ClassifyError};
 use crate::config::{Audit, Config};
-use crate::policy::reload::Live;
+use crate::policy::Policy;
+use crate::policy::reload::{Live, Source};
+use crate::policy::versions::Versions;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,8 +43,42 @@ fn load_folder(folder: &Path) -> Result<OnnxClassifier, ClassifyError> {
 }
 
 /// The policy that `config` names, live.
-fn policy_of(config: &Config) -> anyhow::Result<Live> {
-    Live::load(config.policy.clone()).map_err(|found| faults("the policy is not valid", &found))
+async fn policy_of(config: &Config) -> anyhow::Result<Live> {
+    match &config.policy {
+        Source::Store => {
+            let live = Live::follow(versions(config).await?).await;
+            live.map_err(|found| faults("no policy can be put in force", &found))
+        }
+        source => Live::load(source.clone()).map_err(|found| faults("the policy is not valid", &found)),
+    }
+}
+
+/// The versions of the policy in the audit store.
+async fn versions(config: &Config) -> anyhow::Result<Versions> {
+    let (audit, store) = audit::open(config).await?;
+    Ok(Versions::new(store, trusted(audit)?))
+}
+
+/// The policy of this name: `v3` for a version in the audit store, a shipped one, or a file.
+async fn policy_named(config: &Config, name: &str) -> anyhow::Result<Policy> {
+    let invalid = |found: &[String]| faults("the policy is not valid", found);
+    let Some(version) = name.strip_prefix('v').and_then(|version| version.parse().ok()) else {
+        let read = Source::named(name).read();
+        return read.map_err(|found| faults("the policy is not valid", &found));
+    };
+    let versions = versions(config).await?;
+    let known = versions.known().await.map_err(|why| anyhow::anyhow!(why))?;
+    versions.policy(version, &known.standing).await.map_err(|found| invalid(&found))
+}
+
+/// The keys whose signatures count.
+fn trusted(audit: &Audit) -> anyhow::Result<Vec<Public>> {
+    let mut keys = audit.trust.clone();
+    // Whoever only looks may not have the key, and must not make one.
+    if audit.key.exists() {
+        keys.push(Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?.public());
+    }
+    Ok(keys)
 }
 
 /// The audit store that `audit` names.

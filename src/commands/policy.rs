@@ -33,7 +33,7 @@ pub fn lint(name: &str) -> anyhow::Result<()> {
 /// # Errors
 /// When the policy has faults, the model cannot judge, or the output is closed.
 pub async fn test(config: &Config) -> anyhow::Result<bool> {
-    let policy = config.policy.read().map_err(|found| super::faults("the policy is not valid", &found))?;
+    let policy = super::policy_of(config).await?.snapshot();
     let guard = Guard::new(super::start_pool(config)?, config.manner.finish);
     let broken = guard.try_policy(&policy).await;
     let broken = broken.map_err(|why| anyhow::anyhow!("the model could not judge: {why:?}"))?;
@@ -50,8 +50,8 @@ pub async fn test(config: &Config) -> anyhow::Result<bool> {
 ///
 /// # Errors
 /// When one of them has faults, or the output is closed.
-pub fn compare(before: &str, after: &str) -> anyhow::Result<bool> {
-    let (before, after) = (read(before)?, read(after)?);
+pub async fn compare(config: &Config, before: &str, after: &str) -> anyhow::Result<bool> {
+    let (before, after) = (super::policy_named(config, before).await?, super::policy_named(config, after).await?);
     let mut out = std::io::stdout().lock();
     let changes = diff(&before, &after);
     writeln!(out, "{before} -> {after}")?;
@@ -69,7 +69,7 @@ pub fn compare(before: &str, after: &str) -> anyhow::Result<bool> {
 /// # Errors
 /// When the policy has faults, the store cannot be read, or the output is closed.
 pub async fn backtest(config: &Config, candidate: &str, since: Option<Duration>, json: bool) -> anyhow::Result<()> {
-    let policy = read(candidate)?;
+    let policy = super::policy_named(config, candidate).await?;
     let (_, store) = super::audit::open(config).await?;
     let start = Instant::now();
     let (mut backtest, mut unreadable) = (Backtest::default(), 0);
@@ -140,7 +140,7 @@ fn shown(policy: &Policy, backtest: &Backtest) -> Value {
 /// # Errors
 /// When the policy has faults, the store cannot be read, or a file cannot be written.
 pub async fn tune(config: &Config, policy: &str, (target, out): (Target, Option<&Path>)) -> anyhow::Result<bool> {
-    let tuned = read(policy)?;
+    let tuned = super::policy_named(config, policy).await?;
     let (_, store) = super::audit::open(config).await?;
     let marks = settled(&store.labels().await?);
     let mut labelled = Vec::new();
@@ -168,8 +168,8 @@ pub async fn tune(config: &Config, policy: &str, (target, out): (Target, Option<
     if let Some(out) = out {
         anyhow::ensure!(!thresholds.is_empty(), "no threshold was found, so {} is not written", out.display());
         let text = match Source::named(policy) {
-            Source::File(path) => std::fs::read_to_string(path)?,
             Source::Shipped(shipped) => format!("name = \"tuned\"\nextends = \"{}\"\n", shipped.name),
+            _ => tuned.texts.first().map(|own| own.text.clone()).unwrap_or_default(),
         };
         let text = tune::with_thresholds(&text, &thresholds).map_err(|why| anyhow::anyhow!(why))?;
         let name = out.display().to_string();

@@ -4,12 +4,14 @@ use crate::admin::{self, Readiness};
 use crate::audit::journal::{Journal, Settings};
 use crate::audit::key::Signing;
 use crate::audit::spool::Spool;
-use crate::config::{Audit, Config};
+use crate::config::{Audit, Config, Promotion};
 use crate::demo;
 use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::openai::request::{Request, Surface};
-use crate::policy::reload::{Live, UNJUDGED, prove};
+use crate::policy::drift;
+use crate::policy::reload::{Live, UNJUDGED};
+use crate::policy::versions::Versions;
 use crate::proxy::{self, Proxy};
 use crate::server::Server;
 use crate::upstream::{self, Upstream};
@@ -30,7 +32,7 @@ use tokio::task::JoinHandle;
 /// # Errors
 /// When the model, the policy or a port cannot be had.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let policy = super::policy_of(&config)?;
+    let policy = super::policy_of(&config).await?;
     let data = bind(config.listen, "server.listen").await?;
     let admin = bind(config.admin_listen, "server.admin_listen").await?;
     let (address, admin_address) = (data.local_addr()?, admin.local_addr()?);
@@ -58,7 +60,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let operators = tokio::spawn(operators);
 
     warm_up(&proxy).await?;
-    let proven = prove(&proxy.policy.snapshot(), &proxy.guard).await;
+    let proven = proxy.policy.in_force().prove(&proxy.guard).await;
     proven.map_err(|lines| super::faults("the policy does not pass its own tests", &lines))?;
     let clients = {
         let proxy = Arc::clone(&proxy);
@@ -69,7 +71,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         server(data, &config, &stopping).run(handle)
     };
     let clients = tokio::spawn(clients);
-    let watching = config.watch.map(|every| tokio::spawn(watch(Arc::clone(&proxy), every)));
+    let looking = looking(&config, &proxy)?;
     ready.set(true);
     tracing::info!(%address, %admin_address, policy = %proxy.policy.snapshot(), model = proxy.guard.model(), "ready");
     greet(address, admin_address, config.upstream_url.as_ref())?;
@@ -80,9 +82,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     stop.send_replace(true);
     clients.await?;
     operators.await?;
-    if let Some(watching) = watching {
-        watching.abort();
-        drop(watching.await);
+    for task in looking {
+        task.abort();
+        drop(task.await);
     }
     // What was decided is stored before the end: the writer ends with the last of those who hand it decisions.
     drop(proxy);
@@ -180,8 +182,9 @@ async fn reload(proxy: &Proxy) -> bool {
     let reloaded = proxy.policy.reload(&proxy.guard).await;
     proxy.metrics.reloaded(reloaded.is_ok());
     match reloaded {
-        Ok(policy) => {
-            tracing::info!(%policy, "the policy was reloaded");
+        Ok(in_force) => {
+            let versions = in_force.standing.as_ref().map(ToString::to_string);
+            tracing::info!(policy = %in_force.policy, versions, "the policy was reloaded");
             true
         }
         Err(faults) => {
@@ -193,19 +196,42 @@ async fn reload(proxy: &Proxy) -> bool {
     }
 }
 
-/// Looks every so often whether the policy's files have changed, and reloads it when they have.
+/// Starts to look after the policy.
+fn looking(config: &Config, proxy: &Arc<Proxy>) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let mut looking = Vec::new();
+    looking.extend(config.watch.map(|every| tokio::spawn(watch(Arc::clone(proxy), every))));
+    if let (Some(audit), Some(versions), true) =
+        (&config.audit, proxy.policy.versions(), config.promotion.benign_block_limit > 0.0)
+    {
+        let key = Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?;
+        looking.push(tokio::spawn(drift(versions.clone(), config.promotion, key)));
+    }
+    Ok(looking)
+}
+
+/// Looks every so often whether another policy is to be in force, and reloads it then.
 async fn watch(proxy: Arc<Proxy>, every: Duration) {
-    let mut known = proxy.policy.snapshot().to_string();
+    let mut known = proxy.policy.known();
     loop {
         tokio::time::sleep(every).await;
-        let found = {
-            let (proxy, known) = (Arc::clone(&proxy), known.clone());
-            tokio::task::spawn_blocking(move || proxy.policy.changed(&known)).await
-        };
-        if let Ok(Some(found)) = found
+        if let Some(found) = proxy.policy.changed(&known).await
             && reload(&proxy).await
         {
             known = found;
+        }
+    }
+}
+
+/// Looks every so often whether the newest version stops too much.
+async fn drift(versions: Versions, promotion: Promotion, key: Signing) {
+    loop {
+        tokio::time::sleep(promotion.check_every).await;
+        match drift::look(&versions, &promotion, &key).await {
+            Ok(Some(act)) => tracing::error!(?act, "a version of the policy stops too much, and went into the shadow"),
+            Ok(None) => {}
+            Err(faults) => {
+                tracing::error!(fault = faults.join("; "), "it is not known whether the policy stops too much");
+            }
         }
     }
 }

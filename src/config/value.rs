@@ -36,6 +36,11 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+/// A duration that is spelt as a [`Span`].
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    Span::deserialize(deserializer).map(|span| span.0)
+}
+
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -27,6 +27,8 @@ pub struct Request {
     pub opaque: bool,
     /// Whether the LLM also reads what the upstream keeps: an earlier response, a stored prompt.
     pub unseen: bool,
+    /// Names the conversation, the same in each of its turns, if that is known: its id, or what the user said first.
+    pub conversation: Option<String>,
 }
 
 /// One turn.
@@ -150,7 +152,8 @@ impl Request {
             choices: n.saturating_mul(questions.len().max(1) as u64),
             questions,
         };
-        Ok(Self { asked, messages, prompts, definitions: definitions(body, read), opaque, unseen, bytes })
+        let conversation = conversation(body, &messages, &prompts);
+        Ok(Self { asked, messages, prompts, definitions: definitions(body, read), opaque, unseen, conversation, bytes })
     }
 
     /// The bytes as they came.
@@ -288,6 +291,16 @@ impl Asked {
         let place = usize::try_from(index / each).unwrap_or(usize::MAX);
         self.questions.get(place).or(self.questions.last()).map_or("", String::as_str)
     }
+}
+
+/// What a conversation is known by. One that goes on from what the upstream keeps has no beginning to know it by.
+fn conversation(body: &Body, messages: &[Message], prompts: &[String]) -> Option<String> {
+    let id = body.get("conversation").and_then(|named| named.get("id").unwrap_or(named).as_str());
+    if id.is_some() || body.get("previous_response_id").is_some_and(|id| !id.is_null()) {
+        return id.map(str::to_owned);
+    }
+    let said = messages.iter().find(|message| message.role == Role::User).map(|message| &message.text);
+    said.or(prompts.first()).cloned()
 }
 
 /// Whether a tool reads pages, files or servers that are not seen here.

@@ -101,6 +101,27 @@ impl Backtest {
     }
 }
 
+/// Whether a policy would have stopped a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Would {
+    /// It would.
+    Stop,
+    /// It would let it pass.
+    Pass,
+    /// It would need the text to say so, or nothing is known.
+    Unknown,
+}
+
+/// Whether `policy` would have stopped the message that a decision is on.
+#[must_use]
+pub fn would(policy: &Policy, decision: &Decision) -> Would {
+    match replay(policy, decision) {
+        Replayed::Action(action) if stops(action) => Would::Stop,
+        Replayed::Action(_) => Would::Pass,
+        Replayed::NeedsText | Replayed::Unknown => Would::Unknown,
+    }
+}
+
 fn stops(action: &str) -> bool {
     matches!(action, "block" | "escalate" | "rewrite" | "unavailable")
 }

@@ -13,6 +13,7 @@ use super::taxonomy::Principle;
 use super::{FailMode, OnUnavailable, Phi, Policy, Unjudgeable, shipped};
 use crate::digest;
 use read::{Reader, Section, span};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::catch_unwind;
@@ -46,12 +47,41 @@ impl fmt::Display for Fault {
     }
 }
 
+/// The text of a policy file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Text {
+    /// The file, as it was named.
+    pub file: String,
+    /// What stands in it.
+    pub text: String,
+}
+
+/// Where the files are that a policy extends.
+#[derive(Clone, Copy)]
+enum Bases<'a> {
+    /// On the disk, or in the binary; the files that extend one another so far.
+    Disk(&'a [PathBuf]),
+    /// Kept with it, the next one first.
+    Kept(&'a [Text]),
+}
+
 /// Reads a policy from the text of the file named `file`, and those that it extends.
 ///
 /// # Errors
 /// Every [`Fault`] of the file, in the order of its lines.
 pub fn parse(file: &str, text: &str) -> Result<Policy, Vec<Fault>> {
-    parse_in(file, text, &[real(Path::new(file))])
+    parse_in(file, text, Bases::Disk(&[real(Path::new(file))]))
+}
+
+/// Reads a policy from the [texts](Policy::texts) that it was once made of, whatever stands on the disk or in the binary now.
+///
+/// # Errors
+/// Every [`Fault`] of them.
+pub fn restore(texts: &[Text]) -> Result<Policy, Vec<Fault>> {
+    match texts {
+        [Text { file, text }, bases @ ..] => parse_in(file, text, Bases::Kept(bases)),
+        [] => Err(vec![Fault { file: String::new(), line: 1, key: String::new(), message: "no text".to_owned() }]),
+    }
 }
 
 /// Reads the policy file at `path`.
@@ -59,7 +89,7 @@ pub fn parse(file: &str, text: &str) -> Result<Policy, Vec<Fault>> {
 /// # Errors
 /// Every [`Fault`]; that it cannot be read is one.
 pub fn open(path: &Path) -> Result<Policy, Vec<Fault>> {
-    open_in(path, &[real(path)])
+    open_in(path, Bases::Disk(&[real(path)]))
 }
 
 /// The path of a file, the same by whatever way it is named.
@@ -67,11 +97,11 @@ fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-/// Reads a file that is the last of a `chain` of files that extend one another.
-fn open_in(path: &Path, chain: &[PathBuf]) -> Result<Policy, Vec<Fault>> {
+/// Reads a file, and what it extends from among `bases`.
+fn open_in(path: &Path, bases: Bases<'_>) -> Result<Policy, Vec<Fault>> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => parse_in(&name, &text, chain),
+        Ok(text) => parse_in(&name, &text, bases),
         Err(e) => {
             let message = format!("cannot be read: {e}");
             Err(vec![Fault { file: name, line: 1, key: String::new(), message }])
@@ -79,7 +109,7 @@ fn open_in(path: &Path, chain: &[PathBuf]) -> Result<Policy, Vec<Fault>> {
     }
 }
 
-fn parse_in(file: &str, text: &str, chain: &[PathBuf]) -> Result<Policy, Vec<Fault>> {
+fn parse_in(file: &str, text: &str, bases: Bases<'_>) -> Result<Policy, Vec<Fault>> {
     let mut reader = Reader { file, text, faults: Vec::new() };
     // The parser panics at some files that are no TOML; a reload must not end with it.
     let document = match catch_unwind(|| Document::parse(text)) {
@@ -93,7 +123,7 @@ fn parse_in(file: &str, text: &str, chain: &[PathBuf]) -> Result<Policy, Vec<Fau
             return Err(reader.faults);
         }
     };
-    let policy = reader.policy(Section { table: document.as_table(), at: "" }, chain);
+    let policy = reader.policy(Section { table: document.as_table(), at: "" }, bases);
     reader.faults.sort_by_key(|fault| fault.line);
     match policy {
         Some(policy) if reader.faults.is_empty() => Ok(policy),
@@ -102,7 +132,7 @@ fn parse_in(file: &str, text: &str, chain: &[PathBuf]) -> Result<Policy, Vec<Fau
 }
 
 impl Reader<'_> {
-    fn policy(&mut self, section: Section<'_>, chain: &[PathBuf]) -> Option<Policy> {
+    fn policy(&mut self, section: Section<'_>, bases: Bases<'_>) -> Option<Policy> {
         const KEYS: [&str; 10] = [
             "name",
             "description",
@@ -120,7 +150,7 @@ impl Reader<'_> {
         let base = match table.get("extends") {
             None => None,
             // Without what it extends, nothing else can be said of a file.
-            Some(item) => Some(self.extended(item, chain)?),
+            Some(item) => Some(self.extended(item, bases)?),
         };
         let base = base.as_ref();
         let name = self.text_of(section, "name");
@@ -139,6 +169,8 @@ impl Reader<'_> {
         let rules = self.rules(table, base.map(|base| &*base.rules), is_shadow?);
         let tests = self.tests(table, base.map(|base| &*base.tests));
         let hash = digest::short(&[self.text.as_bytes(), base.map_or("", |base| &base.hash).as_bytes()].concat());
+        let mut texts = vec![Text { file: self.file.to_owned(), text: self.text.to_owned() }];
+        texts.extend(base.into_iter().flat_map(|base| base.texts.iter().cloned()));
         Some(Policy {
             name: name?,
             hash,
@@ -148,11 +180,13 @@ impl Reader<'_> {
             rules: rules?,
             instead: instead?,
             tests: tests?,
+            texts,
+            beside: None,
         })
     }
 
     /// The policy that this one extends.
-    fn extended(&mut self, item: &Item, chain: &[PathBuf]) -> Option<Policy> {
+    fn extended(&mut self, item: &Item, bases: Bases<'_>) -> Option<Policy> {
         let Some(name) = item.as_str() else {
             let names: Vec<&str> = shipped::ALL.iter().map(|shipped| shipped.name).collect();
             let message =
@@ -161,15 +195,15 @@ impl Reader<'_> {
             return None;
         };
         let path = Path::new(self.file).parent().unwrap_or(Path::new("")).join(name);
-        let longer = [chain, &[real(&path)]].concat();
-        let read = match shipped::named(name) {
-            Some(shipped) => parse_in(shipped.file, shipped.text, chain),
-            None if chain.contains(&real(&path)) || chain.len() >= DEEPEST => {
+        let read = match (bases, shipped::named(name)) {
+            (Bases::Kept(texts), _) => restore(texts),
+            (_, Some(shipped)) => parse_in(shipped.file, shipped.text, bases),
+            (Bases::Disk(chain), None) if chain.contains(&real(&path)) || chain.len() >= DEEPEST => {
                 let message = format!("at most {DEEPEST} files may extend one another, and not in a circle");
                 self.fault(item.span(), "extends", &message);
                 return None;
             }
-            None => open_in(&path, &longer),
+            (Bases::Disk(chain), None) => open_in(&path, Bases::Disk(&[chain, &[real(&path)]].concat())),
         };
         match read {
             Ok(base) => Some(base),
@@ -390,6 +424,20 @@ en = "Ask the privacy officer."
         assert!(shown("ours.toml").contains("base.toml:2: unjudgeable: expected one of allow, block"));
         write("ours.toml", "name = \"ours\"\nextends = \"none\"");
         assert!(shown("ours.toml").contains("none:1: cannot be read"), "{}", shown("ours.toml"));
+    }
+
+    #[test]
+    fn a_policy_is_restored_from_its_texts_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("base.toml");
+        std::fs::write(&path, "name = \"base\"\nextends = \"ama\"\nunjudgeable = \"allow\"").unwrap();
+        let ours = folder.path().join("ours.toml");
+        std::fs::write(&ours, "name = \"ours\"\nextends = \"base.toml\"").unwrap();
+        let policy = open(&ours).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(policy.texts.len(), 3);
+        assert_eq!(restore(&policy.texts).unwrap(), policy);
+        assert!(restore(&policy.texts[..2]).unwrap_err()[0].message.contains("no text"));
     }
 
     #[test]

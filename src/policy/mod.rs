@@ -5,17 +5,21 @@
 
 pub mod backtest;
 pub mod diff;
+pub mod drift;
 pub mod expectation;
 pub mod file;
 pub mod message;
+pub mod promotion;
 pub mod reload;
 pub mod rule;
 pub mod shipped;
 pub mod taxonomy;
 pub mod tune;
+pub mod versions;
 
 use crate::classify::Scores;
 use expectation::Expectation;
+use file::Text;
 use message::{Messages, Reader};
 use rule::{Effect, Rewrite, Rule, Weighed};
 use std::collections::BTreeMap;
@@ -42,6 +46,10 @@ pub struct Policy {
     pub instead: BTreeMap<Principle, Messages>,
     /// What must hold before the policy is put in force.
     pub tests: Vec<Expectation>,
+    /// What it was read from: its own file, and those that it extends in their order.
+    pub texts: Vec<Text>,
+    /// A policy in the shadow of this one: where it would do otherwise, that is recorded and changes nothing.
+    pub beside: Option<Arc<Policy>>,
 }
 
 /// What is done with identifiers of people (protected health information), by direction.
@@ -232,8 +240,19 @@ impl Policy {
     pub fn decide(&self, direction: Direction, evidence: Evidence<'_>) -> Ruling {
         let (rule, shadow) = self.deciding(direction, evidence);
         let shadow = shadow.map(|rule| Shadow { effect: rule.effect, rule: Arc::clone(&rule.name) });
+        let shadow = shadow.or_else(|| self.beside(rule, direction, evidence));
         let action = rule.map_or(Action::Allow, |rule| self.action(rule, evidence));
         Ruling { action, rule: rule.map(|rule| Arc::clone(&rule.name)), shadow }
+    }
+
+    /// What the policy in the shadow would do otherwise than `rule`.
+    fn beside(&self, rule: Option<&Rule>, direction: Direction, evidence: Evidence<'_>) -> Option<Shadow> {
+        let beside = self.beside.as_ref()?;
+        let (other, _) = beside.deciding(direction, evidence);
+        let effect = |rule: Option<&Rule>| rule.map_or(Effect::Allow, |rule| rule.effect);
+        let name = other.map_or("none", |rule| &rule.name);
+        (effect(rule) != effect(other))
+            .then(|| Shadow { effect: effect(other), rule: format!("{}/{name}", beside.name).into() })
     }
 
     /// The first rule that applies, and the first in the shadow that stands before it and does.
@@ -335,6 +354,8 @@ mod tests {
             phi: Phi::default(),
             instead: BTreeMap::new(),
             tests: vec![],
+            texts: vec![],
+            beside: None,
         }
     }
 
@@ -360,6 +381,18 @@ mod tests {
         assert_eq!(high.shadow.map(|shadow| (shadow.effect.id(), shadow.rule)), Some(("block", "Block".into())));
         assert_eq!((low.action.id(), low.shadow), ("flag", None));
         assert_eq!(of(0.1), Ruling { action: Action::Allow, rule: None, shadow: None });
+    }
+
+    #[test]
+    fn a_policy_in_the_shadow_is_named_where_it_would_do_otherwise() {
+        let mut ours = policy(vec![rule(Direction::Prompt, Score::Violation, 0.5, Effect::Block)]);
+        let mut other = policy(vec![rule(Direction::Prompt, Score::Violation, 0.9, Effect::Block)]);
+        other.name = "v2".into();
+        ours.beside = Some(Arc::new(other));
+        let of = |violation| ruling(&ours, Direction::Prompt, "", &Scores { violation, ..Scores::NONE });
+        assert_eq!([of(0.1).shadow, of(0.95).shadow], [None, None]);
+        assert_eq!(of(0.6).shadow, Some(Shadow { effect: Effect::Allow, rule: "v2/none".into() }));
+        assert_eq!(of(0.6).action.id(), "block");
     }
 
     #[test]

@@ -3,19 +3,56 @@
 
 use super::Policy;
 use super::file::{self, Fault};
+use super::promotion::Standing;
 use super::shipped::{self, Shipped};
+use super::versions::Versions;
 use crate::guard::Guard;
 use arc_swap::ArcSwap;
+use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// The policy in force, and where a new one comes from.
+/// What is in force, and where a new policy comes from.
 pub struct Live {
-    current: ArcSwap<Policy>,
-    source: Source,
+    current: ArcSwap<InForce>,
+    origin: Origin,
     /// Held while a new one is read and proven, so that the last that was read is the one in force.
     renewing: Mutex<()>,
+}
+
+enum Origin {
+    Source(Source),
+    Versions(Versions),
+}
+
+/// What is in force at a moment.
+#[derive(Debug)]
+pub struct InForce {
+    /// The policy that holds for all but the canary's conversations.
+    pub policy: Arc<Policy>,
+    /// The canary, and the percentage of conversations that it holds for.
+    pub canary: Option<(Arc<Policy>, f64)>,
+    /// Which versions these are, where versions are kept.
+    pub standing: Option<Standing>,
+}
+
+impl InForce {
+    /// The policy that holds for a conversation, each time that it is asked; what belongs to none is never the canary's.
+    #[must_use]
+    pub fn for_conversation(&self, conversation: Option<&str>) -> &Arc<Policy> {
+        let (Some((canary, share)), Some(conversation)) = (&self.canary, conversation) else { return &self.policy };
+        // Another canary is for other conversations, and all of a fleet agree which.
+        let drawn = Sha256::new().chain_update(&canary.hash).chain_update([0]).chain_update(conversation).finalize();
+        let (bytes, _) = drawn.split_at(4);
+        let drawn = bytes.iter().fold(0.0, |drawn, byte| drawn * 256.0 + f64::from(*byte)) / f64::from(u32::MAX);
+        if drawn * 100.0 < *share { canary } else { &self.policy }
+    }
+
+    /// What is different when this is: the versions, or the policy.
+    fn shown(&self) -> String {
+        self.standing.as_ref().map_or_else(|| self.policy.to_string(), ToString::to_string)
+    }
 }
 
 /// Where a policy is read from.
@@ -25,12 +62,17 @@ pub enum Source {
     Shipped(&'static Shipped),
     /// A file, read again at each reload.
     File(PathBuf),
+    /// The version in force in the audit store, and its canary.
+    Store,
 }
 
 impl Source {
-    /// What a configuration names: a shipped policy, or a file; the default policy where it names nothing.
+    /// What a configuration names: a shipped policy, the `store`, or a file; the default policy where it names nothing.
     #[must_use]
     pub fn named(name: &str) -> Self {
+        if name == "store" {
+            return Self::Store;
+        }
         let shipped = if name.is_empty() { Some(shipped::DEFAULT) } else { shipped::named(name) };
         shipped.map_or_else(|| Self::File(PathBuf::from(name)), Self::Shipped)
     }
@@ -43,6 +85,10 @@ impl Source {
         match self {
             Self::Shipped(shipped) => file::parse(shipped.file, shipped.text),
             Self::File(path) => file::open(path),
+            Self::Store => {
+                let message = "is a version in the audit store, and no file".to_owned();
+                Err(vec![Fault { file: "store".to_owned(), line: 1, key: String::new(), message }])
+            }
         }
     }
 }
@@ -53,37 +99,93 @@ impl Live {
     /// # Errors
     /// Every [`Fault`] of it.
     pub fn load(source: Source) -> Result<Self, Vec<Fault>> {
-        let current = ArcSwap::from_pointee(source.read()?);
-        Ok(Self { current, source, renewing: Mutex::new(()) })
+        let policy = Arc::new(source.read()?);
+        let current = ArcSwap::from_pointee(InForce { policy, canary: None, standing: None });
+        Ok(Self { current, origin: Origin::Source(source), renewing: Mutex::new(()) })
     }
 
-    /// The policy in force; whoever asks keeps it, whatever comes after.
+    /// What is in force by `versions`.
+    ///
+    /// # Errors
+    /// When nothing is, or it cannot be had.
+    pub async fn follow(versions: Versions) -> Result<Self, Vec<String>> {
+        let current = ArcSwap::from_pointee(versions.in_force().await?);
+        Ok(Self { current, origin: Origin::Versions(versions), renewing: Mutex::new(()) })
+    }
+
+    /// What is in force; whoever asks keeps it, whatever comes after.
+    #[must_use]
+    pub fn in_force(&self) -> Arc<InForce> {
+        self.current.load_full()
+    }
+
+    /// The policy that holds for all but the canary's conversations.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Policy> {
-        self.current.load_full()
+        Arc::clone(&self.current.load().policy)
+    }
+
+    /// The versions that it follows.
+    #[must_use]
+    pub const fn versions(&self) -> Option<&Versions> {
+        match &self.origin {
+            Origin::Versions(versions) => Some(versions),
+            Origin::Source(_) => None,
+        }
     }
 
     /// Reads the source again, and puts the policy in force for requests that come from now on.
     ///
     /// # Errors
     /// Every [`Fault`], or every test that does not hold by `guard`; the old policy stays.
-    pub async fn reload(&self, guard: &Guard) -> Result<Arc<Policy>, Vec<String>> {
+    pub async fn reload(&self, guard: &Guard) -> Result<Arc<InForce>, Vec<String>> {
         let _renewing = self.renewing.lock().await;
-        let policy = self.source.read().map_err(|faults| shown(&faults))?;
-        prove(&policy, guard).await?;
-        let policy = Arc::new(policy);
-        self.current.store(Arc::clone(&policy));
-        Ok(policy)
+        let found = self.read().await?;
+        found.prove(guard).await?;
+        let found = Arc::new(found);
+        self.current.store(Arc::clone(&found));
+        Ok(found)
     }
 
-    /// Whether the source holds another policy than `known`, which is what it was found to hold last; and what it holds now.
-    #[must_use]
-    pub fn changed(&self, known: &str) -> Option<String> {
-        let found = match self.source.read() {
-            Ok(policy) => policy.to_string(),
-            Err(faults) => shown(&faults).join("\n"),
+    /// Whether there is something else to put in force than `known`, which is what was found there last; and what is there now.
+    pub async fn changed(&self, known: &str) -> Option<String> {
+        let found = match self.read().await {
+            Ok(found) => found.shown(),
+            Err(faults) => faults.join("\n"),
         };
         (found != known).then_some(found)
+    }
+
+    /// What [`Live::changed`] would find if nothing changed.
+    #[must_use]
+    pub fn known(&self) -> String {
+        self.current.load().shown()
+    }
+
+    async fn read(&self) -> Result<InForce, Vec<String>> {
+        match &self.origin {
+            Origin::Versions(versions) => versions.in_force().await,
+            Origin::Source(source) => {
+                let source = source.clone();
+                let read = tokio::task::spawn_blocking(move || source.read()).await;
+                let policy = read.map_err(|error| vec![error.to_string()])?.map_err(|faults| shown(&faults))?;
+                Ok(InForce { policy: Arc::new(policy), canary: None, standing: None })
+            }
+        }
+    }
+}
+
+impl InForce {
+    /// Whether what is in force passes its own tests.
+    ///
+    /// # Errors
+    /// A line for each that does not hold; or that the model cannot judge.
+    pub async fn prove(&self, guard: &Guard) -> Result<(), Vec<String>> {
+        prove(&self.policy, guard).await?;
+        match &self.canary {
+            Some((canary, _)) => prove(canary, guard).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -104,4 +206,25 @@ pub async fn prove(policy: &Policy, guard: &Guard) -> Result<(), Vec<String>> {
 
 fn shown(all: &[impl ToString]) -> Vec<String> {
     all.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_canary_holds_for_its_share_of_the_conversations_and_stays_with_them() {
+        let policy = |name: &str| Arc::new(Source::named(name).read().unwrap());
+        let with = |share| InForce { policy: policy("ama"), canary: Some((policy("patient"), share)), standing: None };
+        let drawn = |in_force: &InForce| -> Vec<bool> {
+            let names = (0..10_000).map(|number| format!("conversation {number}"));
+            names.map(|name| in_force.for_conversation(Some(&name)).name == "patient").collect()
+        };
+        let (tenth, again, half) = (drawn(&with(10.0)), drawn(&with(10.0)), drawn(&with(50.0)));
+        let count = |drawn: &[bool]| drawn.iter().filter(|drawn| **drawn).count();
+        assert!((900..1100).contains(&count(&tenth)), "{}", count(&tenth));
+        assert_eq!(tenth, again);
+        assert!(tenth.iter().zip(&half).all(|(tenth, half)| !tenth || *half), "who had it keeps it when it grows");
+        assert_eq!(with(100.0).for_conversation(None).name, "ama");
+    }
 }

@@ -200,6 +200,8 @@ pub struct Options {
     pub routes: Vec<Rule>,
     pub streaming: Streaming,
     pub journal: Option<Journal>,
+    /// What is in force, in place of `policy`.
+    pub live: Option<Live>,
 }
 
 impl Options {
@@ -208,6 +210,7 @@ impl Options {
             upstream: upstream.to_owned(),
             classifier: Arc::new(Scripted),
             journal: None,
+            live: None,
             policy: Source::named(""),
             limits: limits(),
             manner: Manner { style: Style::SafeComplete, finish: FinishReason::ContentFilter },
@@ -286,7 +289,7 @@ impl RunningProxy {
             max_response_bytes: options.limits.response_bytes,
         };
         let proxy = Arc::new(Proxy {
-            policy: Live::load(options.policy).unwrap(),
+            policy: options.live.unwrap_or_else(|| Live::load(options.policy).unwrap()),
             guard: Guard::new(pool, options.manner.finish),
             upstream: Upstream::new(settings).unwrap(),
             metrics: Arc::new(Metrics::new().unwrap()),

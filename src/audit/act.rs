@@ -1,0 +1,160 @@
+//! What people do to the guardrail, and to what it knows: who put which policy in force, who read a kept text, and why. Acts
+//! are chained and each is signed, apart from the decisions, so that they outlive them.
+
+use super::chain::link;
+use super::key::{Public, Signing};
+use serde::{Deserialize, Serialize};
+
+/// What the first act is chained to.
+pub const GENESIS: &str = "nonnocere acts";
+
+/// The name under which the proxy acts by itself.
+pub const OURSELVES: &str = "nonnocere";
+
+/// Something that was done. Its JSON is what is chained, so that its fields only ever grow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Act {
+    /// When, in microseconds since 1970.
+    pub time: i64,
+    /// Who did it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// What.
+    #[serde(flatten)]
+    pub deed: Deed,
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "snake_case")]
+pub enum Deed {
+    /// A version of the policy waits for someone else to approve of it.
+    Proposed(Candidate),
+    /// A version of the policy came in force.
+    Promoted {
+        /// The version.
+        #[serde(flatten)]
+        candidate: Candidate,
+        /// Who proposed it, where someone else approved.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proposed_by: Option<String>,
+    },
+    /// A version of the policy was taken back.
+    RolledBack {
+        /// The version that went.
+        version: i64,
+        /// The one that is in force again, or still.
+        to: i64,
+    },
+    /// A version went into the shadow, since it stopped too much.
+    FellBack {
+        /// The version that went.
+        version: i64,
+        /// The one that is in force again, or still.
+        to: i64,
+        /// Messages that it stopped and the other would have let pass, less those that reviewers say violate.
+        stopped: u64,
+        /// Of how many.
+        of: u64,
+    },
+    /// A kept text was read.
+    Read {
+        /// The event that it belongs to.
+        event: String,
+    },
+    /// Labelled texts were written out for training.
+    Exported {
+        /// How many.
+        texts: u64,
+    },
+}
+
+/// A version of a policy, and what was known of it when it was to come in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The version.
+    pub version: i64,
+    /// `name@hash` of the policy.
+    pub policy: String,
+    /// The SHA-256 of its texts, as they are kept.
+    pub digest: String,
+    /// The percentage of conversations that it is for: 0 for the shadow, 100 for all.
+    pub share: f64,
+    /// How many tests it carries; all held.
+    pub tests: usize,
+    /// The model that they held by.
+    pub model: String,
+    /// What it would have done with the decisions on record.
+    pub backtest: Measured,
+}
+
+/// A backtest, in short.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// From when on, in microseconds since 1970.
+    pub since: i64,
+    /// Decisions that were read.
+    pub decisions: u64,
+    /// How many of them were stopped.
+    pub stopped: u64,
+    /// How many would be.
+    pub would_stop: u64,
+    /// Those that are now stopped and were not.
+    pub newly_stopped: u64,
+    /// Those that were stopped and are not any more.
+    pub newly_passed: u64,
+}
+
+/// An act as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// Its place in the chain of acts, from 1.
+    pub seq: i64,
+    /// The [`Act`], as JSON.
+    pub body: String,
+    /// The hash of the body, after the act before it.
+    pub hash: String,
+    /// The key that signed, in base64.
+    pub key: String,
+    /// The signature, in base64.
+    pub signature: String,
+}
+
+impl Signed {
+    /// Signs an act that follows on the one at `seq` whose hash is `before`.
+    #[must_use]
+    pub fn after((seq, before): (i64, &str), body: String, key: &Signing) -> Self {
+        let (seq, hash) = (seq + 1, link(before, &body));
+        let signature = key.sign(&said(seq, &hash));
+        Self { seq, body, hash, key: key.public().to_string(), signature }
+    }
+
+    /// Whether one of `keys` signed it as it stands.
+    #[must_use]
+    pub fn is_by(&self, keys: &[Public]) -> bool {
+        keys.iter().any(|key| key.to_string() == self.key && key.signed(&said(self.seq, &self.hash), &self.signature))
+    }
+}
+
+/// The acts in their order.
+///
+/// # Errors
+/// The place of the first one that was changed, moved, removed, or signed by none of `keys`.
+pub fn proven(acts: &[Signed], keys: &[Public]) -> Result<Vec<Act>, i64> {
+    let (mut before, mut proven) = (GENESIS, Vec::new());
+    for (place, act) in (1..).zip(acts) {
+        let read = serde_json::from_str(&act.body);
+        let holds = act.seq == place && act.hash == link(before, &act.body) && act.is_by(keys);
+        match read {
+            Ok(read) if holds => proven.push(read),
+            _ => return Err(place),
+        }
+        before = &act.hash;
+    }
+    Ok(proven)
+}
+
+fn said(seq: i64, hash: &str) -> String {
+    format!("nonnocere act {seq} {hash}")
+}

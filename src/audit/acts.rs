@@ -1,0 +1,100 @@
+//! Acts and policies in the store, beside the decisions.
+
+use super::act::{Act, GENESIS, Signed};
+use super::key::Signing;
+use super::store::{Fault, Store};
+use sqlx::Row;
+
+impl Store {
+    /// All acts, in their order.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn acts(&self) -> Result<Vec<Signed>, Fault> {
+        let query = "SELECT seq, body, hash, key, signature FROM acts ORDER BY seq";
+        let read = |row: &sqlx::any::AnyRow| {
+            Ok(Signed {
+                seq: row.try_get(0)?,
+                body: row.try_get(1)?,
+                hash: row.try_get(2)?,
+                key: row.try_get(3)?,
+                signature: row.try_get(4)?,
+            })
+        };
+        sqlx::query(query).fetch_all(&self.pool).await?.iter().map(read).collect()
+    }
+
+    /// The place of the last act; 0 before the first.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn last_act(&self) -> Result<i64, Fault> {
+        let row = sqlx::query("SELECT COALESCE(MAX(seq), 0) FROM acts").fetch_one(&self.pool).await?;
+        row.try_get(0)
+    }
+
+    /// Adds an act, where `after` is still the last one that whoever acts knows of; says whether it was.
+    ///
+    /// # Errors
+    /// When it is not stored.
+    pub async fn act(&self, act: &Act, after: Option<i64>, key: &Signing) -> Result<bool, Fault> {
+        let body = serde_json::to_string(act).map_err(|error| Fault::Encode(error.into()))?;
+        let mut transaction = self.pool.begin().await?;
+        // Those who act take turns, as those who decide do.
+        sqlx::query("UPDATE chain_tail SET seq = seq WHERE id = 1").execute(&mut *transaction).await?;
+        let last = "SELECT seq, hash FROM acts ORDER BY seq DESC LIMIT 1";
+        let last = sqlx::query(last).fetch_optional(&mut *transaction).await?;
+        let (seq, hash) = match last {
+            Some(row) => (row.try_get(0)?, row.try_get(1)?),
+            None => (0, GENESIS.to_owned()),
+        };
+        if after.is_some_and(|after| after != seq) {
+            return Ok(false);
+        }
+        let signed = Signed::after((seq, &hash), body, key);
+        tracing::info!(seq = signed.seq, hash = signed.hash, signature = signed.signature, "act signed");
+        sqlx::query("INSERT INTO acts (seq, body, hash, key, signature) VALUES ($1, $2, $3, $4, $5)")
+            .bind(signed.seq)
+            .bind(signed.body)
+            .bind(signed.hash)
+            .bind(signed.key)
+            .bind(signed.signature)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Keeps the texts of a policy, and gives its version: the one that it has already, or the next.
+    ///
+    /// # Errors
+    /// When it is not stored.
+    pub async fn keep_policy(&self, digest: &str, texts: &str) -> Result<i64, Fault> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query("UPDATE chain_tail SET seq = seq WHERE id = 1").execute(&mut *transaction).await?;
+        let known = sqlx::query("SELECT version FROM policies WHERE digest = $1").bind(digest.to_owned());
+        if let Some(row) = known.fetch_optional(&mut *transaction).await? {
+            return row.try_get(0);
+        }
+        let next =
+            sqlx::query("SELECT COALESCE(MAX(version), 0) + 1 FROM policies").fetch_one(&mut *transaction).await?;
+        let next: i64 = next.try_get(0)?;
+        sqlx::query("INSERT INTO policies (version, digest, texts) VALUES ($1, $2, $3)")
+            .bind(next)
+            .bind(digest.to_owned())
+            .bind(texts.to_owned())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(next)
+    }
+
+    /// The texts of a version of the policy, if it is kept.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn policy(&self, version: i64) -> Result<Option<String>, Fault> {
+        let query = sqlx::query("SELECT texts FROM policies WHERE version = $1").bind(version);
+        query.fetch_optional(&self.pool).await?.map(|row| row.try_get(0)).transpose()
+    }
+}

@@ -1,0 +1,118 @@
+//! Versions of the policy in the audit store: kept whole, with all that they extend, and in force by signed acts.
+
+use super::Policy;
+use super::file::{self, Text};
+use super::promotion::Standing;
+use super::reload::InForce;
+use crate::audit::act::{Act, proven};
+use crate::audit::key::Public;
+use crate::audit::store::Store;
+use crate::digest;
+use std::sync::Arc;
+
+/// The kept versions, for a fleet that follows them.
+#[derive(Clone)]
+pub struct Versions {
+    store: Store,
+    /// Whose signatures count.
+    keys: Vec<Public>,
+}
+
+/// What is known of the versions.
+pub struct Known {
+    /// All that was done, in its order.
+    pub acts: Vec<Act>,
+    /// What follows from it.
+    pub standing: Standing,
+}
+
+impl Known {
+    /// The place of the last act; 0 before the first.
+    #[must_use]
+    pub fn last(&self) -> i64 {
+        i64::try_from(self.acts.len()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Versions {
+    /// The versions in `store`, as far as one of `keys` signed for them.
+    #[must_use]
+    pub const fn new(store: Store, keys: Vec<Public>) -> Self {
+        Self { store, keys }
+    }
+
+    /// The store that holds them.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Whose signatures count.
+    #[must_use]
+    pub fn keys(&self) -> &[Public] {
+        &self.keys
+    }
+
+    /// What was done, and what follows from it.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or an act is not as it was signed.
+    pub async fn known(&self) -> Result<Known, String> {
+        let acts =
+            self.store.acts().await.map_err(|error| format!("the versions of the policy cannot be read: {error}"))?;
+        let acts = proven(&acts, &self.keys).map_err(|seq| {
+            format!(
+                "act {seq} was changed, moved or removed, or signed by a key that is not known; \
+                 `nonnocere policy history` shows it, and audit.trust names more keys"
+            )
+        })?;
+        Ok(Known { standing: Standing::after(&acts), acts })
+    }
+
+    /// A version, exactly as it was signed for.
+    ///
+    /// # Errors
+    /// When it is not there, or not what was signed for.
+    pub async fn policy(&self, version: i64, standing: &Standing) -> Result<Policy, Vec<String>> {
+        let texts = self.store.policy(version).await.map_err(|error| vec![format!("v{version}: {error}")])?;
+        let texts = texts.ok_or_else(|| vec![format!("v{version}: no such version is kept")])?;
+        // What was never in force has no signature, and is only looked at.
+        if standing.digest(version).is_some_and(|signed| signed != digest::sha256(texts.as_bytes())) {
+            return Err(vec![format!("v{version}: its texts are not those that were signed for")]);
+        }
+        let texts: Vec<Text> =
+            serde_json::from_str(&texts).map_err(|error| vec![format!("v{version}: its texts: {error}")])?;
+        let all = |faults: Vec<file::Fault>| faults.iter().map(|fault| format!("v{version}: {fault}")).collect();
+        file::restore(&texts).map_err(all)
+    }
+
+    /// What is in force.
+    ///
+    /// # Errors
+    /// When no version is, or one that is cannot be had.
+    pub async fn in_force(&self) -> Result<InForce, Vec<String>> {
+        let Known { standing, .. } = self.known().await.map_err(|why| vec![why])?;
+        let stable = standing.stable.ok_or_else(|| {
+            vec!["no version of the policy is in force; `nonnocere policy promote POLICY` puts one there".to_owned()]
+        })?;
+        let mut policy = self.policy(stable, &standing).await?;
+        if let Some(version) = standing.shadow {
+            policy.beside = Some(Arc::new(self.policy(version, &standing).await?));
+        }
+        let canary = match standing.canary {
+            Some((version, share)) => Some((Arc::new(self.policy(version, &standing).await?), share)),
+            None => None,
+        };
+        Ok(InForce { policy: Arc::new(policy), canary, standing: Some(standing) })
+    }
+
+    /// Keeps a policy; gives its version and digest.
+    ///
+    /// # Errors
+    /// When it is not stored.
+    pub async fn keep(&self, policy: &Policy) -> anyhow::Result<(i64, String)> {
+        let texts = serde_json::to_string(&policy.texts)?;
+        let digest = digest::sha256(texts.as_bytes());
+        Ok((self.store.keep_policy(&digest, &texts).await?, digest))
+    }
+}

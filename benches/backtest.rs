@@ -35,6 +35,7 @@ fn decision(number: i64) -> Decision {
         model: "c5cf38aa6488".into(),
         status: Some(200),
         took_ms: Some(4.2),
+        sealed: None,
     }
 }
 

@@ -80,6 +80,12 @@ struct RawAudit {
     spool_bytes: u64,
     queue: usize,
     trust: Vec<String>,
+    reviewers: usize,
+    retention: Span,
+    vault: bool,
+    vault_key: PathBuf,
+    vault_secret: Secret,
+    vault_retention: Span,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -188,6 +194,23 @@ pub struct Audit {
     pub queue: usize,
     /// Keys whose signatures count beside that of `key`.
     pub trust: Vec<Public>,
+    /// How many reviewers must say the same of a decision before it counts.
+    pub reviewers: usize,
+    /// How long decisions are kept.
+    pub retention: Duration,
+    /// How texts are kept, where they are.
+    pub vault: Option<VaultSettings>,
+}
+
+/// How the texts of decisions are kept.
+#[derive(Clone, Debug)]
+pub struct VaultSettings {
+    /// The file of the key that seals them.
+    pub key: PathBuf,
+    /// That key itself, in base64; the file counts where this is empty.
+    pub secret: Secret,
+    /// How long they are kept.
+    pub retention: Duration,
 }
 
 /// How a version of the policy comes in force, and when it goes by itself.
@@ -279,6 +302,7 @@ impl RawConfig {
         for (key, value) in [
             ("guard.queue", guard.queue),
             ("audit.queue", audit.queue),
+            ("audit.reviewers", audit.reviewers),
             ("limits.body_bytes", limits.body_bytes),
             ("limits.response_bytes", limits.response_bytes),
             ("limits.depth", limits.depth),
@@ -331,7 +355,9 @@ impl RawConfig {
 
 impl RawAudit {
     fn checked(self, faults: &mut Vec<String>) -> Option<Audit> {
-        let Self { url, required, key, sign_every, spool, spool_bytes, queue, trust } = self;
+        let Self { url, required, key, sign_every, spool, spool_bytes, queue, trust, reviewers, retention, .. } = self;
+        let vault = VaultSettings { key: self.vault_key, secret: self.vault_secret, retention: self.vault_retention.0 };
+        let vault = self.vault.then_some(vault);
         let is_store = ["none", "sqlite:", "postgres:", "postgresql:"].iter().any(|kind| url.0.starts_with(kind));
         if !is_store {
             faults.push("audit.url: expected sqlite:FILE, postgres://USER:PASSWORD@HOST/DATABASE, or none".to_owned());
@@ -343,7 +369,11 @@ impl RawAudit {
             faults.push(format!("audit.trust: expected public keys in base64, found {key:?}"));
         }
         let trust = known.into_iter().filter_map(|(_, key)| key).collect();
-        (url.0 != "none").then_some(Audit { url, required, key, sign_every, spool, spool_bytes, queue, trust })
+        let retention = retention.0;
+        let is_kept = url.0 != "none";
+        let audit =
+            Audit { url, required, key, sign_every, spool, spool_bytes, queue, trust, reviewers, retention, vault };
+        is_kept.then_some(audit)
     }
 }
 

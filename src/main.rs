@@ -18,7 +18,7 @@
 use clap::{Args, Parser, Subcommand};
 use nonnocere::audit::label::{Label, Mark};
 use nonnocere::commands;
-use nonnocere::commands::audit::Format;
+use nonnocere::commands::export::Format;
 use nonnocere::config::{Config, Log, LogFormat, Overrides};
 use nonnocere::policy::tune::Target;
 use std::io::Write;
@@ -83,6 +83,20 @@ enum AuditCommand {
         #[arg(long, value_enum, default_value = "jsonl")]
         format: Format,
     },
+    /// Show the kept text of an event, which is recorded (audit.vault).
+    Read {
+        /// The event id, as the header x-nonnocere-event-id shows it.
+        event: String,
+        #[command(flatten)]
+        word: Word,
+    },
+    /// Write what reviewers labelled as rows of the corpus that the classifier is trained on, which is recorded (audit.vault).
+    Training {
+        /// The folder, in which each part of the corpus has its own.
+        folder: PathBuf,
+        #[command(flatten)]
+        word: Word,
+    },
     /// Say what a reviewer thinks of a decision. It must hold no text of the conversation.
     Label {
         /// The event id, as the header x-nonnocere-event-id shows it.
@@ -105,9 +119,9 @@ enum AuditCommand {
     Agreement,
     /// Remove decisions that are older; the rest can still be proven.
     Prune {
-        /// How long decisions are kept.
-        #[arg(long, value_parser = humantime::parse_duration, default_value = "6years")]
-        keep: Duration,
+        /// How long decisions are kept; audit.retention without it.
+        #[arg(long, value_parser = humantime::parse_duration)]
+        keep: Option<Duration>,
     },
 }
 
@@ -298,7 +312,13 @@ fn audit(config: &Config, command: AuditCommand) -> anyhow::Result<ExitCode> {
             return Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(1) });
         }
         AuditCommand::Export { since, format } => {
-            runtime.block_on(commands::audit::export(config, since, format))?;
+            runtime.block_on(commands::export::export(config, since, format))?;
+        }
+        AuditCommand::Read { event, word } => {
+            runtime.block_on(commands::reveal::read(config, &event, word.into()))?;
+        }
+        AuditCommand::Training { folder, word } => {
+            runtime.block_on(commands::reveal::training(config, &folder, word.into()))?;
         }
         AuditCommand::Label { event, direction, reviewer, mark, principle, note } => {
             let label = Label { event, direction, reviewer, mark, principle, note, time: 0 };

@@ -1,9 +1,10 @@
 //! The life of a request, on a page.
 
-use crate::audit::Record;
 use crate::audit::journal::Journal;
+use crate::audit::{Record, said};
 use crate::config::{Limits, Streaming};
 use crate::error::ProxyError;
+use crate::guard::stream::Stream;
 use crate::guard::{self, Cleared, Guard, Outcome, Substitute, Verdict, ahead, annotate};
 use crate::metrics::{InFlight, Metrics, Stage};
 use crate::openai::completion::Completion;
@@ -20,9 +21,10 @@ use crate::upstream::{Answer, Fault, Head, Upstream};
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What answering needs: everything lives as long as the process.
@@ -154,11 +156,11 @@ impl Exchange {
         let mut question = Question::parse(surface, receive(request, limits).await?, limits.depth)?;
         question.read_by(reader(flow));
         let asked = question.asked().clone();
-        self.record.asked(&asked);
-        self.held_by(head.conversation().or(question.conversation.as_deref()));
+        self.held_by(&asked, head.conversation().or(question.conversation.as_deref()));
 
         // 3 Judge the prompt; where the operator says so, the LLM begins meanwhile.
         let (start, policy) = (Instant::now(), Arc::clone(&self.policy));
+        let said = self.record.keeps_texts().then(|| said::asked(&question, policy.phi.prompt));
         let speculative = flow.speculative && !policy.changes_prompts();
         let mut asking = pin!(upstream.begin(&head, speculative.then(|| ahead(&question))));
         let mut judging = pin!(guard.inspect_request(&policy, question));
@@ -169,6 +171,7 @@ impl Exchange {
         };
         self.record.took(Stage::Prompt, start, metrics);
         self.record.decided(&decision.verdict, metrics);
+        self.record.keep(said);
 
         // 4 Refuse or pass: only what was cleared can be sent.
         self.help = decision.outcome.help().map(|notice| (asked.clone(), notice.clone()));
@@ -198,8 +201,9 @@ impl Exchange {
         self.complete(Sent { asked, flow, again }, answer?).await
     }
 
-    /// Has the policy hold that is for the conversation: all of its turns by one, where there is a canary.
-    fn held_by(&mut self, conversation: Option<&str>) {
+    /// Has the policy hold that is for the conversation of what is asked: all of its turns by one, where there is a canary.
+    fn held_by(&mut self, asked: &Asked, conversation: Option<&str>) {
+        self.record.asked(asked);
         self.policy = Arc::clone(self.in_force.for_conversation(conversation));
         self.record.policy = self.policy.to_string();
     }
@@ -224,9 +228,11 @@ impl Exchange {
             Err(_) if is_error => return Ok(Answered::Whole(response::unjudged(Response::from_parts(parts, bytes)))),
             completion => completion.map_err(Fault::Invalid)?,
         };
+        let said = self.said(&completion.choices);
         let decision = guard.inspect_completion(&self.policy, asked, completion).await?;
         self.record.took(Stage::Completion, start, metrics);
         self.record.decided(&decision.verdict, metrics);
+        self.record.keep(said);
         // Some servers put what the LLM wrote into an error.
         if is_error && decision.verdict.action.stops() {
             return Err(Fault::Invalid("its error says what must not be said").into());
@@ -260,10 +266,25 @@ impl Exchange {
             |answer: Response<Bytes>| Completion::parse(sent.asked.surface, answer.into_body(), limits.depth).ok();
         // Without a second answer, the first is refused.
         let Some(completion) = answer.and_then(read) else { return Ok(None) };
+        let said = self.said(&completion.choices);
         let decision = guard.inspect_completion(&self.policy, &sent.asked, completion).await?;
         self.record.took(Stage::Completion, start, metrics);
         self.record.decided(&decision.verdict, metrics);
+        self.record.keep(said);
         Ok(Some(decision.outcome))
+    }
+
+    /// Notes what was found in a stream, and how long it was judged.
+    pub(crate) fn found(&mut self, stream: &Stream, judging: Duration) {
+        let said = if self.record.keeps_texts() { self.said(&stream.said()) } else { None };
+        self.record.judged(Stage::Completion, judging, &self.proxy.metrics);
+        self.record.decided(stream.verdict(), &self.proxy.metrics);
+        self.record.keep(said);
+    }
+
+    /// What is kept of an answer, where texts are kept.
+    fn said(&self, choices: &BTreeMap<u64, Vec<String>>) -> Option<serde_json::Value> {
+        self.record.keeps_texts().then(|| said::answered(choices, self.policy.phi.completion))
     }
 
     /// A verdict, for someone who asks for nothing else.

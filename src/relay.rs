@@ -2,7 +2,6 @@
 
 use crate::error::ProxyError;
 use crate::guard::stream::{Piece, Stream};
-use crate::metrics::Stage;
 use crate::openai::chunk::Chunk;
 use crate::openai::sse::Decoder;
 use crate::plug::moderations::inline;
@@ -183,10 +182,8 @@ impl Relay {
         if std::mem::replace(&mut self.is_recorded, true) {
             return Ok(());
         }
-        let Self { exchange: Exchange { proxy, record, .. }, reading: Reading { stream, .. }, judging, .. } = self;
-        record.judged(Stage::Completion, *judging, &proxy.metrics);
-        record.decided(stream.verdict(), &proxy.metrics);
-        record.secure().await.map_err(End::Failed)
+        self.exchange.found(&self.reading.stream, self.judging);
+        self.exchange.record.secure().await.map_err(End::Failed)
     }
 
     /// Says what was found, once, where that was asked for.
@@ -235,12 +232,10 @@ impl Relay {
 /// However it ends, and be it that its client has left: what was found is recorded.
 impl Drop for Relay {
     fn drop(&mut self) {
-        let Self { exchange: Exchange { proxy, record, .. }, reading: Reading { stream, .. }, judging, .. } = self;
-        let metrics = &proxy.metrics;
-        metrics.windows(stream.windows());
+        let Self { exchange, reading: Reading { stream, .. }, judging, .. } = self;
+        exchange.proxy.metrics.windows(stream.windows());
         if !self.is_recorded {
-            record.judged(Stage::Completion, *judging, metrics);
-            record.decided(stream.verdict(), metrics);
+            exchange.found(stream, *judging);
         }
     }
 }

@@ -165,6 +165,7 @@ async fn recording(upstream: &ScriptedUpstream, folder: &Path, required: bool) -
         required,
         queue: 100,
         sign_every: Duration::from_secs(60),
+        vault: None,
     };
     let (journal, _) = Journal::start(settings, Arc::new(Metrics::new().unwrap()));
     let mut options = Options::new(&upstream.url());

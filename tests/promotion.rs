@@ -297,7 +297,8 @@ async fn a_version_that_stops_too_much_goes_into_the_shadow() {
         alone: Some(Seen::from(&Scores { violation, ..Scores::NONE })),
         ..decision(nonnocere::audit::journal::now() + number)
     };
-    let look = async || drift::look(&versions, &promotion, &key).await.unwrap();
+    let watch = drift::Watch { promotion, reviewers: 1 };
+    let look = async || drift::look(&versions, &watch, &key).await.unwrap();
     // A wave of violations, which both stop, is no drift.
     let wave: Vec<Decision> = (0..300).map(|number| judged(number, 0.99)).collect();
     versions.store().append(&wave).await.unwrap();

@@ -1,5 +1,6 @@
 //! One decision as it is stored: who was judged by what, with which scores, and what came of it. It holds no text.
 
+use super::vault::Sealed;
 use crate::classify::Scores;
 use crate::policy::taxonomy::VIOLATION_TYPES;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,9 @@ pub struct Decision {
     /// How long judging took, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<f64>,
+    /// Its text, where that is kept: sealed, stored apart, and no part of the chain.
+    #[serde(skip)]
+    pub sealed: Option<Sealed>,
 }
 
 /// What the model said, over several texts.

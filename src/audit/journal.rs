@@ -6,6 +6,7 @@ use super::decision::Decision;
 use super::key::Signing;
 use super::spool::Spool;
 use super::store::{Fault, Store};
+use super::vault::Vault;
 use crate::metrics::Metrics;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -34,6 +35,8 @@ pub struct Settings {
     pub queue: usize,
     /// How often the end of the chain is signed, if it moved.
     pub sign_every: Duration,
+    /// What seals texts, where they are kept.
+    pub vault: Option<Vault>,
 }
 
 /// Hands decisions on; cheap to clone.
@@ -46,6 +49,7 @@ pub struct Journal {
 struct Shared {
     spool: Spool,
     required: bool,
+    vault: Option<Vault>,
     metrics: Arc<Metrics>,
 }
 
@@ -59,9 +63,9 @@ impl Journal {
     /// Starts to keep decisions; the task ends when all [`Journal`]s are gone, and everything is stored or spooled then.
     #[must_use]
     pub fn start(settings: Settings, metrics: Arc<Metrics>) -> (Self, JoinHandle<()>) {
-        let Settings { store, key, spool, required, queue, sign_every } = settings;
+        let Settings { store, key, spool, required, queue, sign_every, vault } = settings;
         let (jobs, waiting) = mpsc::channel(queue);
-        let shared = Arc::new(Shared { spool, required, metrics });
+        let shared = Arc::new(Shared { spool, required, vault, metrics });
         let writer = Writer {
             store,
             key,
@@ -79,6 +83,12 @@ impl Journal {
     #[must_use]
     pub fn is_required(&self) -> bool {
         self.shared.required
+    }
+
+    /// What seals the texts of decisions, where they are kept.
+    #[must_use]
+    pub fn vault(&self) -> Option<&Vault> {
+        self.shared.vault.as_ref()
     }
 
     /// Keeps decisions, whether or not anyone waits for it.

@@ -20,27 +20,8 @@ impl Signing {
     /// # Errors
     /// What is wrong with the file, and what to do.
     pub fn open(path: &Path) -> Result<Self, String> {
-        let shown = path.display();
-        let wrong = |why: &dyn fmt::Display| format!("audit.key: {shown}: {why}");
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                let bytes = BASE64.decode(text.trim().as_bytes()).ok();
-                let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-                let bytes =
-                    bytes.ok_or_else(|| wrong(&"expected 32 bytes in base64; move it away to have one made"))?;
-                Ok(Self(SigningKey::from_bytes(&bytes)))
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let key = Self::random().map_err(|why| wrong(&why))?;
-                let mut options = std::fs::OpenOptions::new();
-                let file = options.write(true).create_new(true).mode(0o600).open(path);
-                let mut file = file.map_err(|error| wrong(&error))?;
-                let written = writeln!(file, "{}", BASE64.encode(key.0.as_bytes())).and_then(|()| file.sync_all());
-                written.map_err(|error| wrong(&error))?;
-                Ok(key)
-            }
-            Err(error) => Err(wrong(&error)),
-        }
+        let bytes = secret(path).map_err(|why| format!("audit.key: {why}"))?;
+        Ok(Self(SigningKey::from_bytes(&bytes)))
     }
 
     /// A key that nobody knows.
@@ -48,9 +29,7 @@ impl Signing {
     /// # Errors
     /// When the system gives no random bytes.
     pub fn random() -> Result<Self, String> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(|error| format!("no random bytes: {error}"))?;
-        Ok(Self(SigningKey::from_bytes(&bytes)))
+        Ok(Self(SigningKey::from_bytes(&random()?)))
     }
 
     /// The signature of a text, in base64.
@@ -87,6 +66,36 @@ impl fmt::Display for Public {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&BASE64.encode(self.0.as_bytes()))
     }
+}
+
+/// The secret in a file, in base64, which is made where there is none: for its owner alone.
+pub(super) fn secret(path: &Path) -> Result<[u8; 32], String> {
+    let shown = path.display();
+    let wrong = |why: &dyn fmt::Display| format!("{shown}: {why}");
+    match std::fs::read_to_string(path) {
+        Ok(text) => bytes(&text).ok_or_else(|| wrong(&"expected 32 bytes in base64; move it away to have one made")),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let key = random().map_err(|why| wrong(&why))?;
+            let mut options = std::fs::OpenOptions::new();
+            let file = options.write(true).create_new(true).mode(0o600).open(path);
+            let mut file = file.map_err(|error| wrong(&error))?;
+            let written = writeln!(file, "{}", BASE64.encode(&key)).and_then(|()| file.sync_all());
+            written.map_err(|error| wrong(&error))?;
+            Ok(key)
+        }
+        Err(error) => Err(wrong(&error)),
+    }
+}
+
+/// 32 bytes that are spelt so, in base64.
+pub(super) fn bytes(text: &str) -> Option<[u8; 32]> {
+    BASE64.decode(text.trim().as_bytes()).ok()?.try_into().ok()
+}
+
+fn random() -> Result<[u8; 32], String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| format!("no random bytes: {error}"))?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

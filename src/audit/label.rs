@@ -64,9 +64,10 @@ impl Mark {
 /// What each reviewer said last of a decision, and when.
 type Votes<'a> = BTreeMap<&'a str, (i64, Mark)>;
 
-/// The labels that hold: of each reviewer the last one on a decision, of several reviewers that of most; where they are split, none.
+/// The labels that hold: of each reviewer the last one on a decision, of several reviewers that of most; where they are split, or
+/// fewer than `least` say so, none.
 #[must_use]
-pub fn settled(labels: &[Label]) -> BTreeMap<(String, String), Mark> {
+pub fn settled(labels: &[Label], least: usize) -> BTreeMap<(String, String), Mark> {
     let mut last: BTreeMap<(&str, &str), Votes<'_>> = BTreeMap::new();
     for label in labels {
         let of_decision = last.entry((&label.event, &label.direction)).or_default();
@@ -81,7 +82,7 @@ pub fn settled(labels: &[Label]) -> BTreeMap<(String, String), Mark> {
         by.values().for_each(|(_, mark)| *votes.entry(*mark).or_default() += 1);
         let most = votes.values().max().copied().unwrap_or_default();
         let mut leading = votes.iter().filter(|(_, count)| **count == most);
-        if let (Some((mark, _)), None) = (leading.next(), leading.next()) {
+        if let (Some((mark, _)), None, true) = (leading.next(), leading.next(), most >= least) {
             settled.insert((event.to_owned(), direction.to_owned()), *mark);
         }
     }
@@ -94,7 +95,7 @@ pub fn settled(labels: &[Label]) -> BTreeMap<(String, String), Mark> {
 pub fn kappa(labels: &[Label], one: &str, other: &str) -> Option<(f64, usize)> {
     let of = |reviewer: &str| {
         let own: Vec<Label> = labels.iter().filter(|label| label.reviewer == reviewer).cloned().collect();
-        settled(&own)
+        settled(&own, 1)
     };
     let (first, second) = (of(one), of(other));
     let both: Vec<(Mark, Mark)> =
@@ -136,9 +137,11 @@ mod tests {
             label("c", "ben", Mark::OverBlocked, 1),
             label("c", "cai", Mark::OverBlocked, 1),
         ];
-        let settled = settled(&labels);
+        let settled = settled(&labels, 1);
         let of = |event: &str| settled.get(&(event.to_owned(), "prompt".to_owned())).copied();
         assert_eq!([of("a"), of("b"), of("c")], [Some(Mark::Missed), None, Some(Mark::OverBlocked)]);
+        let by_two: Vec<_> = super::settled(&labels, 2).into_iter().map(|((event, _), mark)| (event, mark)).collect();
+        assert_eq!(by_two, [("c".to_owned(), Mark::OverBlocked)]);
     }
 
     #[test]

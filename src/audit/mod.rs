@@ -12,8 +12,12 @@ pub mod journal;
 pub mod key;
 pub mod label;
 pub mod record;
+pub mod retention;
+pub mod said;
 pub mod spool;
 pub mod store;
+pub mod texts;
+pub mod vault;
 pub mod verify;
 
 pub use record::Record;

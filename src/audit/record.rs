@@ -11,6 +11,7 @@ use crate::plug::Plug;
 use crate::policy::Direction;
 use crate::policy::message::Audience;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -26,6 +27,8 @@ pub struct Record {
     /// The model's short hash.
     pub model: String,
     verdicts: Vec<Verdict>,
+    /// What the verdicts are on, where that is kept.
+    texts: BTreeMap<usize, serde_json::Value>,
     stages: Vec<(Stage, Duration)>,
     error: Option<&'static str>,
     status: Option<StatusCode>,
@@ -58,6 +61,7 @@ impl Record {
             policy,
             model,
             verdicts: Vec::new(),
+            texts: BTreeMap::new(),
             stages: Vec::new(),
             error: None,
             status: None,
@@ -95,8 +99,9 @@ impl Record {
     fn decisions(&mut self) -> Vec<Decision> {
         let first = self.kept;
         self.kept = self.verdicts.len();
+        let verdicts = self.verdicts.iter().enumerate().skip(first);
         let mut decisions: Vec<Decision> =
-            self.verdicts.iter().skip(first).map(|verdict| self.decision_on(verdict)).collect();
+            verdicts.map(|(place, verdict)| self.sealed(place, self.decision_on(verdict))).collect();
         if self.error == Some("unavailable") && !std::mem::replace(&mut self.is_unjudged_kept, true) {
             let verdict = Verdict::nothing(self.direction(), Scan::None);
             decisions.push(Decision { action: "unavailable".to_owned(), ..self.decision_on(&verdict) });
@@ -132,7 +137,33 @@ impl Record {
             model: self.model.clone(),
             status: self.status.map(|status| status.as_u16()),
             took_ms: self.millis(stage),
+            sealed: None,
         }
+    }
+
+    /// Whether the texts of decisions are kept.
+    #[must_use]
+    pub fn keeps_texts(&self) -> bool {
+        self.journal.as_ref().is_some_and(|journal| journal.vault().is_some())
+    }
+
+    /// Keeps the text that the last verdict is on, sealed.
+    pub fn keep(&mut self, text: Option<serde_json::Value>) {
+        let last = self.verdicts.len().saturating_sub(1);
+        self.texts.extend(text.map(|text| (last, text)));
+    }
+
+    /// Seals the text of a decision, where there is one.
+    fn sealed(&self, place: usize, mut decision: Decision) -> Decision {
+        let vault = self.journal.as_ref().and_then(Journal::vault);
+        if let (Some(vault), Some(text)) = (vault, self.texts.get(&place)) {
+            let of = (decision.event.as_str(), decision.direction.as_str());
+            match vault.seal(of, decision.time, &text.to_string()) {
+                Ok(sealed) => decision.sealed = Some(sealed),
+                Err(error) => tracing::error!(%error, "a text could not be sealed, and is not kept"),
+            }
+        }
+        decision
     }
 
     /// The event id as it is shown.

@@ -1,6 +1,9 @@
 //! What the store does not take, on disk until it does: JSON lines, in their order, bounded.
 
 use super::decision::Decision;
+use super::vault::Sealed;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -35,7 +38,8 @@ impl Spool {
         // A line that a crash cut off must not take the next one with it.
         let mut lines = if length > 0 { vec![b'\n'] } else { Vec::new() };
         for decision in decisions {
-            serde_json::to_writer(&mut lines, decision)?;
+            let sealed = decision.sealed.as_ref().map(|sealed| Cow::Borrowed(sealed.text.as_str()));
+            serde_json::to_writer(&mut lines, &Line { decision: Cow::Borrowed(decision), sealed })?;
             lines.push(b'\n');
         }
         file.write_all(&lines)?;
@@ -68,6 +72,28 @@ impl Spool {
     }
 }
 
+/// A decision, with its sealed text.
+#[derive(Serialize, Deserialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    decision: Cow<'a, Decision>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<Cow<'a, str>>,
+}
+
+impl Line<'_> {
+    fn whole(self) -> Decision {
+        let mut decision = self.decision.into_owned();
+        decision.sealed = self.sealed.map(|text| Sealed {
+            event: decision.event.clone(),
+            direction: decision.direction.clone(),
+            time: decision.time,
+            text: text.into_owned(),
+        });
+        decision
+    }
+}
+
 /// What was taken out of a spool.
 pub struct Taken {
     path: PathBuf,
@@ -83,7 +109,7 @@ impl Taken {
         for line in BufReader::new(File::open(path)?).split(b'\n') {
             match line? {
                 line if line.is_empty() => {}
-                line => match serde_json::from_slice(&line) {
+                line => match serde_json::from_slice(&line).map(Line::whole) {
                     Ok(decision) => decisions.push(decision),
                     Err(_) => broken += 1,
                 },

@@ -3,6 +3,7 @@
 use super::chain::{Checkpoint, Reason, Tail, link};
 use super::decision::Decision;
 use super::label::{Label, Mark};
+use super::texts;
 use futures_util::TryStreamExt;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyPool, AssertSqlSafe, Row};
@@ -37,7 +38,7 @@ pub type Fault = sqlx::Error;
 /// Decisions of one insert.
 const ROWS: usize = 500;
 
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 12] = [
     "CREATE TABLE IF NOT EXISTS decisions (seq BIGINT PRIMARY KEY, time BIGINT NOT NULL, event TEXT NOT NULL, \
      action TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS decisions_time ON decisions (time)",
@@ -51,6 +52,9 @@ const TABLES: [&str; 9] = [
     "CREATE TABLE IF NOT EXISTS policies (version BIGINT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, texts TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS acts (seq BIGINT PRIMARY KEY, body TEXT NOT NULL, hash TEXT NOT NULL, \
      key TEXT NOT NULL, signature TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS texts (event TEXT NOT NULL, direction TEXT NOT NULL, time BIGINT NOT NULL, text TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS texts_event ON texts (event)",
+    "CREATE INDEX IF NOT EXISTS texts_time ON texts (time)",
 ];
 
 impl Store {
@@ -89,7 +93,7 @@ impl Store {
         if !is_sqlite {
             // Those of a fleet that start at once make the tables one after the other, and not beside one that writes already.
             sqlx::query("SELECT pg_advisory_xact_lock(5031403716)").execute(&mut *transaction).await?;
-            let found = sqlx::query("SELECT to_regclass('acts') IS NOT NULL").fetch_one(&mut *transaction).await?;
+            let found = sqlx::query("SELECT to_regclass('texts') IS NOT NULL").fetch_one(&mut *transaction).await?;
             is_there = found.try_get(0)?;
         }
         for table in TABLES.iter().filter(|_| !is_there) {
@@ -134,6 +138,9 @@ impl Store {
             }
             insert.execute(&mut *transaction).await?;
         }
+        for sealed in decisions.iter().filter_map(|decision| decision.sealed.as_ref()) {
+            texts::keep(&mut transaction, sealed).await?;
+        }
         sqlx::query("UPDATE chain_tail SET seq = $1, hash = $2 WHERE id = 1")
             .bind(tail.seq)
             .bind(tail.hash.clone())
@@ -141,6 +148,15 @@ impl Store {
             .await?;
         transaction.commit().await?;
         Ok(tail)
+    }
+
+    /// When the oldest decision was made, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn oldest(&self) -> Result<Option<i64>, Fault> {
+        let query = sqlx::query("SELECT time FROM decisions ORDER BY seq LIMIT 1");
+        query.fetch_optional(&self.pool).await?.map(|row| row.try_get(0)).transpose()
     }
 
     /// The hash of the decision at a place of the chain, if it is there.

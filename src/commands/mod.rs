@@ -3,22 +3,27 @@
 pub mod audit;
 pub mod check;
 pub mod explain;
+pub mod export;
 pub mod policy;
 pub mod promote;
+pub mod reveal;
 pub mod serve;
 
 use crate::audit::key::{Public, Signing};
+use crate::audit::retention::Retention;
 use crate::audit::store::Store;
+use crate::audit::vault::Vault;
 use crate::classify::cache::Cache;
 use crate::classify::onnx::{EMBEDDED, ModelFiles, OnnxClassifier};
 use crate::classify::pool::Pool;
 use crate::classify::{Classifier, ClassifyError};
-use crate::config::{Audit, Config};
+use crate::config::{Audit, Config, VaultSettings};
 use crate::policy::Policy;
 use crate::policy::reload::{Live, Source};
 use crate::policy::versions::Versions;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Loads the model that `config` names, once a worker, and starts the workers.
 fn start_pool(config: &Config) -> anyhow::Result<Pool> {
@@ -69,6 +74,19 @@ async fn policy_named(config: &Config, name: &str) -> anyhow::Result<Policy> {
     let versions = versions(config).await?;
     let known = versions.known().await.map_err(|why| anyhow::anyhow!(why))?;
     versions.policy(version, &known.standing).await.map_err(|found| invalid(&found))
+}
+
+/// How long what is in the store is kept.
+fn retention(audit: &Audit, store: Store) -> anyhow::Result<Retention> {
+    let key = Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?;
+    let texts = audit.vault.as_ref().map_or(Duration::ZERO, |vault| vault.retention);
+    Ok(Retention { store, key, keys: trusted(audit)?, decisions: audit.retention, texts })
+}
+
+/// What seals the texts of decisions, where they are kept.
+fn vault(audit: &Audit) -> anyhow::Result<Option<Vault>> {
+    let open = |settings: &VaultSettings| Vault::open(&settings.key, settings.secret.reveal());
+    audit.vault.as_ref().map(open).transpose().map_err(|why| anyhow::anyhow!(why))
 }
 
 /// The keys whose signatures count.

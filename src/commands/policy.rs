@@ -141,8 +141,8 @@ fn shown(policy: &Policy, backtest: &Backtest) -> Value {
 /// When the policy has faults, the store cannot be read, or a file cannot be written.
 pub async fn tune(config: &Config, policy: &str, (target, out): (Target, Option<&Path>)) -> anyhow::Result<bool> {
     let tuned = super::policy_named(config, policy).await?;
-    let (_, store) = super::audit::open(config).await?;
-    let marks = settled(&store.labels().await?);
+    let (audit, store) = super::audit::open(config).await?;
+    let marks = settled(&store.labels().await?, audit.reviewers);
     let mut labelled = Vec::new();
     store
         .bodies(i64::MIN, |body| {

@@ -13,11 +13,24 @@ use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 /// Whose word it is, and why.
+#[derive(Clone, Debug)]
 pub struct Word {
     /// Who.
     pub by: String,
     /// Why.
     pub reason: String,
+}
+
+impl Word {
+    /// Whether it says anything.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn checked(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.by.trim().is_empty(), "--by: expected a name");
+        anyhow::ensure!(!self.reason.trim().is_empty(), "--reason: expected a reason");
+        Ok(())
+    }
 }
 
 /// What is to come in force, and how.
@@ -49,9 +62,9 @@ impl Desk {
     }
 
     /// Signs what is done, and says what follows.
-    async fn act(&self, Word { by, reason }: Word, deed: Deed) -> anyhow::Result<()> {
-        anyhow::ensure!(!by.trim().is_empty(), "--by: expected a name");
-        anyhow::ensure!(!reason.trim().is_empty(), "--reason: expected a reason");
+    async fn act(&self, word: Word, deed: Deed) -> anyhow::Result<()> {
+        word.checked()?;
+        let Word { by, reason } = word;
         let act = Act { time: now(), by, reason, deed };
         let is_done = self.versions.store().act(&act, Some(self.known.last()), &self.key).await?;
         anyhow::ensure!(

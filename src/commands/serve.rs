@@ -3,13 +3,14 @@
 use crate::admin::{self, Readiness};
 use crate::audit::journal::{Journal, Settings};
 use crate::audit::key::Signing;
+use crate::audit::retention::Retention;
 use crate::audit::spool::Spool;
-use crate::config::{Audit, Config, Promotion};
+use crate::config::{Audit, Config};
 use crate::demo;
 use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::openai::request::{Request, Surface};
-use crate::policy::drift;
+use crate::policy::drift::{self, Watch};
 use crate::policy::reload::{Live, UNJUDGED};
 use crate::policy::versions::Versions;
 use crate::proxy::{self, Proxy};
@@ -41,10 +42,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         None => Uri::try_from(format!("http://{}/v1", demo::start().await.context("the embedded demo")?))?,
     };
     let metrics = Arc::new(Metrics::new()?);
-    let (journal, written) = match &config.audit {
-        Some(audit) => self::journal(audit, &metrics).await.map(|(journal, written)| (Some(journal), Some(written)))?,
-        None => (None, None),
-    };
+    let (mut journal, mut written, mut retention) = (None, None, None);
+    if let Some(audit) = &config.audit {
+        let kept = self::journal(audit, &metrics).await?;
+        (journal, written, retention) = (Some(kept.journal), Some(kept.written), Some(kept.retention));
+    }
     let proxy = Arc::new(proxy(&config, policy, (url, metrics, journal))?);
     let ready = Arc::new(Readiness::default());
     let (stop, stopping) = watch::channel(false);
@@ -71,7 +73,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         server(data, &config, &stopping).run(handle)
     };
     let clients = tokio::spawn(clients);
-    let looking = looking(&config, &proxy)?;
+    let mut looking = looking(&config, &proxy)?;
+    looking.extend(retention.map(|retention| tokio::spawn(retention.run())));
     ready.set(true);
     tracing::info!(%address, %admin_address, policy = %proxy.policy.snapshot(), model = proxy.guard.model(), "ready");
     greet(address, admin_address, config.upstream_url.as_ref())?;
@@ -116,10 +119,11 @@ fn proxy(
 }
 
 /// Opens the audit store, and starts to write to it.
-async fn journal(audit: &Audit, metrics: &Arc<Metrics>) -> anyhow::Result<(Journal, JoinHandle<()>)> {
+async fn journal(audit: &Audit, metrics: &Arc<Metrics>) -> anyhow::Result<Kept> {
     let store = super::open_store(audit).await?;
     let key = Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?;
     tracing::info!(key = %key.public(), "decisions are signed by this key");
+    let retention = super::retention(audit, store.clone())?;
     let settings = Settings {
         store,
         key,
@@ -127,8 +131,18 @@ async fn journal(audit: &Audit, metrics: &Arc<Metrics>) -> anyhow::Result<(Journ
         required: audit.required,
         queue: audit.queue,
         sign_every: audit.sign_every,
+        vault: super::vault(audit)?,
     };
-    Ok(Journal::start(settings, Arc::clone(metrics)))
+    let (journal, written) = Journal::start(settings, Arc::clone(metrics));
+    Ok(Kept { journal, written, retention })
+}
+
+/// How decisions are kept while it serves.
+struct Kept {
+    journal: Journal,
+    /// Ends when the last decision is stored.
+    written: JoinHandle<()>,
+    retention: Retention,
 }
 
 async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
@@ -204,7 +218,8 @@ fn looking(config: &Config, proxy: &Arc<Proxy>) -> anyhow::Result<Vec<JoinHandle
         (&config.audit, proxy.policy.versions(), config.promotion.benign_block_limit > 0.0)
     {
         let key = Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?;
-        looking.push(tokio::spawn(drift(versions.clone(), config.promotion, key)));
+        let watch = Watch { promotion: config.promotion, reviewers: audit.reviewers };
+        looking.push(tokio::spawn(drift(versions.clone(), watch, key)));
     }
     Ok(looking)
 }
@@ -223,10 +238,10 @@ async fn watch(proxy: Arc<Proxy>, every: Duration) {
 }
 
 /// Looks every so often whether the newest version stops too much.
-async fn drift(versions: Versions, promotion: Promotion, key: Signing) {
+async fn drift(versions: Versions, watch: Watch, key: Signing) {
     loop {
-        tokio::time::sleep(promotion.check_every).await;
-        match drift::look(&versions, &promotion, &key).await {
+        tokio::time::sleep(watch.promotion.check_every).await;
+        match drift::look(&versions, &watch, &key).await {
             Ok(Some(act)) => tracing::error!(?act, "a version of the policy stops too much, and went into the shadow"),
             Ok(None) => {}
             Err(faults) => {

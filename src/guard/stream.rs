@@ -140,6 +140,16 @@ impl Stream {
         }
     }
 
+    /// What has come so far of each choice, judged or not.
+    #[must_use]
+    pub fn said(&self) -> BTreeMap<u64, Vec<String>> {
+        let mut said: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+        for ((choice, _), line) in &self.lines {
+            said.entry(*choice).or_default().push(line.text.clone());
+        }
+        said
+    }
+
     /// Takes the next event.
     pub fn hold(&mut self, mut chunk: Chunk) {
         // Nothing follows the end.

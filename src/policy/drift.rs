@@ -18,6 +18,15 @@ use crate::config::Promotion;
 /// How far back is looked, in microseconds: a day.
 const BACK: i64 = 86_400_000_000;
 
+/// How a new version is watched.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    /// From when on it goes.
+    pub promotion: Promotion,
+    /// How many reviewers must say the same of a decision before it counts.
+    pub reviewers: usize,
+}
+
 /// What was seen so far of one policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drift {
@@ -61,14 +70,14 @@ fn watched(standing: &Standing) -> Option<(i64, i64, i64)> {
 ///
 /// # Errors
 /// When the store cannot be read, or a version cannot be had.
-pub async fn look(versions: &Versions, promotion: &Promotion, key: &Signing) -> Result<Option<Act>, Vec<String>> {
+pub async fn look(versions: &Versions, watch: &Watch, key: &Signing) -> Result<Option<Act>, Vec<String>> {
     let failed = |error: crate::audit::store::Fault| vec![error.to_string()];
     let known = versions.known().await.map_err(|why| vec![why])?;
     let Known { standing, .. } = &known;
     let Some((version, to, since)) = watched(standing) else { return Ok(None) };
     let policy = versions.policy(version, standing).await?.to_string();
     let before = versions.policy(to, standing).await?;
-    let marks = settled(&versions.store().labels().await.map_err(failed)?);
+    let marks = settled(&versions.store().labels().await.map_err(failed)?, watch.reviewers);
     let mut drift = Drift::default();
     let each = |body: &str| {
         let decision = serde_json::from_str::<Decision>(body).ok().filter(|decision| decision.policy == policy);
@@ -78,11 +87,12 @@ pub async fn look(versions: &Versions, promotion: &Promotion, key: &Signing) -> 
         }
     };
     versions.store().bodies(since.max(now() - BACK), each).await.map_err(failed)?;
-    if !drift.exceeds(promotion.benign_block_limit, promotion.least) {
+    if !drift.exceeds(watch.promotion.benign_block_limit, watch.promotion.least) {
         return Ok(None);
     }
     let Drift { stopped, of } = drift;
-    let reason = format!("more than {}% of the messages that v{to} lets pass", promotion.benign_block_limit * 100.0);
+    let reason =
+        format!("more than {}% of the messages that v{to} lets pass", watch.promotion.benign_block_limit * 100.0);
     let deed = Deed::FellBack { version, to, stopped, of };
     let act = Act { time: now(), by: OURSELVES.to_owned(), reason, deed };
     // Where another of the fleet, or someone, was first, they know better.

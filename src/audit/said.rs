@@ -1,0 +1,54 @@
+//! What of a message is kept for reviewers, where texts are kept: the turns of a request, the texts of each choice. Identifiers
+//! of people are left out where the policy takes them out.
+
+use crate::guard::surrogates::Surrogates;
+use crate::openai::request::{Request, Role};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What was asked: `messages` as a chat has them, and `prompts` where those are asked.
+#[must_use]
+pub fn asked(request: &Request, without_phi: bool) -> Value {
+    let mut hide = Hide::new(without_phi);
+    let messages: Vec<Value> = request
+        .messages
+        .iter()
+        .map(|message| {
+            let role = match message.role {
+                Role::System => "system",
+                Role::User => "user",
+                Role::Assistant => "assistant",
+                Role::Tool => "tool",
+            };
+            json!({"role": role, "content": hide.text(&message.text)})
+        })
+        .collect();
+    if request.prompts.is_empty() {
+        return json!({ "messages": messages });
+    }
+    let prompts: Vec<String> = request.prompts.iter().map(|prompt| hide.text(prompt)).collect();
+    json!({ "messages": messages, "prompts": prompts })
+}
+
+/// What was answered: the texts of each choice.
+#[must_use]
+pub fn answered(choices: &BTreeMap<u64, Vec<String>>, without_phi: bool) -> Value {
+    let mut hide = Hide::new(without_phi);
+    let choices: Vec<Vec<String>> =
+        choices.values().map(|texts| texts.iter().map(|text| hide.text(text)).collect()).collect();
+    json!({ "choices": choices })
+}
+
+/// Leaves out identifiers, the same one in the same way throughout.
+struct Hide(Option<Surrogates>);
+
+impl Hide {
+    fn new(without_phi: bool) -> Self {
+        Self(without_phi.then(Surrogates::default))
+    }
+
+    fn text(&mut self, text: &str) -> String {
+        let hidden = self.0.as_mut().and_then(|surrogates| surrogates.hide(text));
+        hidden.unwrap_or_else(|| text.to_owned())
+    }
+}

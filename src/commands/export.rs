@@ -1,0 +1,219 @@
+//! `nonnocere audit export`: decisions for whoever analyses or keeps them elsewhere, as JSON lines, CSV or Parquet.
+
+use super::audit::{ago, open};
+use crate::audit::decision::{Decision, Seen};
+use crate::audit::store::Stored;
+use crate::config::Config;
+use parquet::basic::Compression;
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::parser::parse_message_type;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How decisions are written out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// One JSON object a line.
+    Jsonl,
+    /// Comma-separated values with a head line.
+    Csv,
+    /// Apache Parquet, compressed by Snappy.
+    Parquet,
+}
+
+/// Decisions of one row group.
+const GROUP: usize = 50_000;
+
+/// Writes decisions out, the oldest first.
+///
+/// # Errors
+/// When the store cannot be read, or the output is closed.
+pub async fn export(config: &Config, since: Option<Duration>, format: Format) -> anyhow::Result<()> {
+    let (_, store) = open(config).await?;
+    let mut out = Output::begin(std::io::BufWriter::new(std::io::stdout()), format)?;
+    let mut written = Ok(());
+    store
+        .read(ago(since), |stored| {
+            if written.is_ok() {
+                written = out.write(stored);
+            }
+        })
+        .await?;
+    written?;
+    out.end()
+}
+
+enum Output<W: Write + Send> {
+    Jsonl(W),
+    Csv(W),
+    Parquet(Box<SerializedFileWriter<W>>, Vec<(i64, Decision)>),
+}
+
+impl<W: Write + Send> Output<W> {
+    fn begin(mut out: W, format: Format) -> anyhow::Result<Self> {
+        Ok(match format {
+            Format::Jsonl => Self::Jsonl(out),
+            Format::Csv => {
+                writeln!(out, "seq,{}", COLUMNS.map(|(name, _)| name).join(","))?;
+                Self::Csv(out)
+            }
+            Format::Parquet => {
+                let schema = Arc::new(parse_message_type(&schema())?);
+                let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+                Self::Parquet(Box::new(SerializedFileWriter::new(out, schema, Arc::new(properties))?), Vec::new())
+            }
+        })
+    }
+
+    fn write(&mut self, stored: Stored) -> anyhow::Result<()> {
+        match self {
+            Self::Jsonl(out) => writeln!(out, "{}", stored.body)?,
+            Self::Csv(out) => {
+                let decision = serde_json::from_str(&stored.body)?;
+                let fields = COLUMNS.map(|(_, column)| quoted(&column.shown(&decision)));
+                writeln!(out, "{},{}", stored.seq, fields.join(","))?;
+            }
+            Self::Parquet(out, rows) => {
+                rows.push((stored.seq, serde_json::from_str(&stored.body)?));
+                if rows.len() >= GROUP {
+                    group(out, rows)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end(self) -> anyhow::Result<()> {
+        match self {
+            Self::Jsonl(mut out) | Self::Csv(mut out) => out.flush()?,
+            Self::Parquet(mut out, mut rows) => {
+                group(&mut out, &mut rows)?;
+                out.into_inner()?.flush()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a column holds, and where it is in a decision.
+#[derive(Clone, Copy)]
+enum Column {
+    Number(fn(&Decision) -> Option<i64>),
+    Score(fn(&Decision) -> Option<f64>),
+    Flag(fn(&Decision) -> bool),
+    Text(fn(&Decision) -> Option<String>),
+}
+
+const COLUMNS: [(&str, Column); 18] = [
+    ("time", Column::Number(|decision| Some(decision.time))),
+    ("event", Column::Text(|decision| Some(decision.event.clone()))),
+    ("direction", Column::Text(|decision| Some(decision.direction.clone()))),
+    ("surface", Column::Text(|decision| Some(decision.surface.clone()))),
+    ("stream", Column::Flag(|decision| decision.stream)),
+    ("audience", Column::Text(|decision| decision.audience.clone())),
+    ("action", Column::Text(|decision| Some(decision.action.clone()))),
+    ("rule", Column::Text(|decision| decision.rule.clone())),
+    ("principle", Column::Text(|decision| decision.principle.clone())),
+    ("type", Column::Text(|decision| decision.kind.clone())),
+    ("shadow", Column::Text(|decision| decision.shadow.as_ref().map(|shadow| shadow.join(" by ")))),
+    ("scan", Column::Text(|decision| Some(decision.scan.clone()))),
+    ("violation", Column::Score(|decision| score(decision, |seen| seen.violation))),
+    ("manipulation", Column::Score(|decision| score(decision, |seen| seen.manipulation))),
+    ("crisis", Column::Score(|decision| score(decision, |seen| seen.crisis))),
+    ("policy", Column::Text(|decision| Some(decision.policy.clone()))),
+    ("model", Column::Text(|decision| Some(decision.model.clone()))),
+    ("status", Column::Number(|decision| decision.status.map(i64::from))),
+];
+
+/// The highest of a score, however the texts were looked at.
+fn score(decision: &Decision, of: fn(&Seen) -> f32) -> Option<f64> {
+    let seen = [&decision.alone, &decision.context, &decision.said].into_iter().flatten();
+    let highest = seen.map(of).max_by(f32::total_cmp)?;
+    // As it is written in decimal: 0.9 and not 0.8999999761581421.
+    highest.to_string().parse().ok()
+}
+
+impl Column {
+    fn shown(self, decision: &Decision) -> String {
+        match self {
+            Self::Number(of) => of(decision).map(|number| number.to_string()).unwrap_or_default(),
+            Self::Score(of) => of(decision).map(|score| score.to_string()).unwrap_or_default(),
+            Self::Flag(of) => of(decision).to_string(),
+            Self::Text(of) => of(decision).unwrap_or_default(),
+        }
+    }
+}
+
+fn schema() -> String {
+    let columns = COLUMNS.map(|(name, column)| {
+        let kind = match (name, column) {
+            ("time", _) => return format!("required int64 {name} (TIMESTAMP(MICROS,true));"),
+            (_, Column::Number(_)) => "optional int64",
+            (_, Column::Score(_)) => "optional double",
+            (_, Column::Flag(_)) => return format!("required boolean {name};"),
+            (_, Column::Text(_)) => return format!("optional binary {name} (STRING);"),
+        };
+        format!("{kind} {name};")
+    });
+    format!("message decisions {{ required int64 seq; {} }}", columns.join(" "))
+}
+
+/// Writes a row group, column by column, and empties `rows`.
+fn group<W: Write + Send>(out: &mut SerializedFileWriter<W>, rows: &mut Vec<(i64, Decision)>) -> anyhow::Result<()> {
+    let mut group = out.next_row_group()?;
+    let places: Vec<i64> = rows.iter().map(|(seq, _)| *seq).collect();
+    if let Some(mut column) = group.next_column()? {
+        column.typed::<Int64Type>().write_batch(&places, None, None)?;
+        column.close()?;
+    }
+    for (name, column) in COLUMNS {
+        write(&mut group, (name, column), rows)?;
+    }
+    group.close()?;
+    rows.clear();
+    Ok(())
+}
+
+fn write<W: Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    (name, column): (&str, Column),
+    rows: &[(i64, Decision)],
+) -> anyhow::Result<()> {
+    /// The values that are there, and for each row whether one is.
+    fn some<T>(rows: &[(i64, Decision)], of: impl Fn(&Decision) -> Option<T>) -> (Vec<T>, Vec<i16>) {
+        let all: Vec<Option<T>> = rows.iter().map(|(_, decision)| of(decision)).collect();
+        let is_there = all.iter().map(|value| i16::from(value.is_some())).collect();
+        (all.into_iter().flatten().collect(), is_there)
+    }
+    let Some(mut writer) = group.next_column()? else { return Ok(()) };
+    match column {
+        Column::Number(of) => {
+            let (values, is_there) = some(rows, of);
+            let is_there = (name != "time").then_some(is_there);
+            writer.typed::<Int64Type>().write_batch(&values, is_there.as_deref(), None)?;
+        }
+        Column::Score(of) => {
+            let (values, is_there) = some(rows, of);
+            writer.typed::<DoubleType>().write_batch(&values, Some(&is_there), None)?;
+        }
+        Column::Flag(of) => {
+            let values: Vec<bool> = rows.iter().map(|(_, decision)| of(decision)).collect();
+            writer.typed::<BoolType>().write_batch(&values, None, None)?;
+        }
+        Column::Text(of) => {
+            let (values, is_there) = some(rows, |decision| of(decision).map(|text| ByteArray::from(text.into_bytes())));
+            writer.typed::<ByteArrayType>().write_batch(&values, Some(&is_there), None)?;
+        }
+    }
+    writer.close()?;
+    Ok(())
+}
+
+/// A field as RFC 4180 has it; what a spreadsheet would take for a formula is text.
+fn quoted(field: &str) -> String {
+    let field = if field.starts_with(['=', '+', '-', '@']) { format!("'{field}") } else { field.to_owned() };
+    if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
+}

@@ -35,6 +35,9 @@ fn decision(number: i64) -> Decision {
         model: "c5cf38aa6488".into(),
         status: Some(200),
         took_ms: Some(4.2),
+        tenant: None,
+        user: None,
+        part2: false,
     }
 }
 

@@ -55,6 +55,7 @@ async fn reload(proxy: &Proxy) -> Response<Body> {
     match reloaded {
         Ok(policy) => {
             tracing::info!(%policy, "the policy was reloaded");
+            proxy.callers.warn_of(&policy);
             json(&serde_json::json!({"policy": policy.to_string()}))
         }
         Err(faults) => {

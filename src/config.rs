@@ -1,18 +1,21 @@
 //! The configuration: layers of TOML and environment ─▶ [`RawConfig`] ─▶ [`Config`], every fault at once, before any
 //! port is bound.
 
+mod callers;
+mod routes;
 mod value;
 
 pub use value::{LogFormat, Secret};
 
+use crate::caller::Callers;
 use crate::guard::stream::Mode;
 use crate::openai::refusal::{FinishReason, Manner, Style};
-use crate::openai::request::Surface;
 use crate::policy::message::Audience;
 use crate::policy::reload::Source;
-use crate::route::{Action, Flow, Rule};
+use crate::route::{Flow, Rule};
 use config::{Environment, File, FileFormat};
 use http::{HeaderValue, Uri};
+use routes::RawRoute;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -66,6 +69,11 @@ struct RawGuard {
     speculative: bool,
     keep_alive: Span,
     audience: String,
+    part2: bool,
+    tenant_header: String,
+    tenants: Vec<String>,
+    tenant_required: bool,
+    user_header: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -88,24 +96,6 @@ struct RawLimits {
     body_timeout: Span,
     in_flight: usize,
     connections: usize,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct RawRoute {
-    path: String,
-    rule: RawRule,
-    surface: Option<Surface>,
-    stream: Option<Mode>,
-    speculative: Option<bool>,
-    audience: Option<Audience>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum RawRule {
-    Guard,
-    Pass,
-    Deny,
 }
 
 /// A checked configuration.
@@ -153,6 +143,8 @@ pub struct Config {
     pub streaming: Streaming,
     /// Rules for paths, before the built-in ones.
     pub routes: Vec<Rule>,
+    /// How callers are told apart.
+    pub callers: Callers,
 }
 
 /// How streamed answers are released.
@@ -233,6 +225,7 @@ impl Config {
             layers = layers.add_source(File::from(file.clone()).format(FileFormat::Toml));
         }
         let environment = Environment::with_prefix("NONNOCERE").prefix_separator("_").separator("__").try_parsing(true);
+        let environment = environment.list_separator(",").with_list_parse_key("guard.tenants");
         layers = layers.add_source(environment);
         let set = |layers: config::ConfigBuilder<config::builder::DefaultState>, key, value: Option<String>| {
             layers.set_override_option(key, value)
@@ -270,17 +263,14 @@ impl RawConfig {
         if guard.keep_alive.0.is_zero() {
             faults.push("guard.keep_alive: expected more than 0s".to_owned());
         }
-        let audience = Audience::ALL.iter().find(|(name, _)| *name == guard.audience).map(|(_, audience)| *audience);
-        if audience.is_none() && !guard.audience.is_empty() {
-            let names = Audience::ALL.map(|(name, _)| name).join(", ");
-            faults.push(format!("guard.audience: expected one of {names}, or nothing, found {:?}", guard.audience));
-        }
+        let audience = audience(&guard.audience, &mut faults);
         let is_store = ["none", "sqlite:", "postgres:", "postgresql:"].iter().any(|kind| audit.url.0.starts_with(kind));
         if !is_store {
             faults.push("audit.url: expected sqlite:FILE, postgres://USER:PASSWORD@HOST/DATABASE, or none".to_owned());
         }
-        let flow = Flow { mode: guard.stream, speculative: guard.speculative, audience };
-        let routes = self::routes(routes, flow, &mut faults);
+        let flow = Flow { mode: guard.stream, speculative: guard.speculative, audience, part2: guard.part2 };
+        let routes = routes::checked(routes, flow, &mut faults);
+        let callers = callers::checked(&guard, &mut faults);
         let (Some(listen), Some(admin_listen), true) = (listen, admin_listen, faults.is_empty()) else {
             return Err(faults);
         };
@@ -307,6 +297,7 @@ impl RawConfig {
             streaming: Streaming { flow, keep_alive: guard.keep_alive.0 },
             log,
             routes,
+            callers,
         })
     }
 }
@@ -341,39 +332,13 @@ fn address(text: &str, key: &str, faults: &mut Vec<String>) -> Option<SocketAddr
     parsed
 }
 
-fn routes(routes: Vec<RawRoute>, flow: Flow, faults: &mut Vec<String>) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    for (place, RawRoute { path, rule, surface, stream, speculative, audience }) in routes.into_iter().enumerate() {
-        let is_guarded = matches!(rule, RawRule::Guard);
-        if !is_guarded && (stream.is_some() || speculative.is_some() || audience.is_some()) {
-            faults.push(format!("routes[{place}]: only the rule guard has stream, speculative and audience"));
-        }
-        let flow = Flow {
-            mode: stream.unwrap_or(flow.mode),
-            speculative: speculative.unwrap_or(flow.speculative),
-            audience: audience.or(flow.audience),
-        };
-        if !path.starts_with('/') {
-            faults.push(format!("routes[{place}].path: expected a path such as /v1/files*, found {path:?}"));
-        }
-        let action = match (rule, surface) {
-            (RawRule::Guard, Some(surface)) => Action::Guard(surface, flow),
-            (RawRule::Pass, None) => Action::Pass,
-            (RawRule::Deny, None) => Action::Deny,
-            (RawRule::Guard, None) => {
-                faults.push(format!(
-                    "routes[{place}].surface: expected chat, completions, responses or embeddings, by which to judge it"
-                ));
-                continue;
-            }
-            (RawRule::Pass | RawRule::Deny, Some(_)) => {
-                faults.push(format!("routes[{place}].surface: only the rule guard has one"));
-                continue;
-            }
-        };
-        rules.push(Rule { path, action });
+fn audience(name: &str, faults: &mut Vec<String>) -> Option<Audience> {
+    let audience = Audience::ALL.iter().find(|(known, _)| *known == name).map(|(_, audience)| *audience);
+    if audience.is_none() && !name.is_empty() {
+        let names = Audience::ALL.map(|(name, _)| name).join(", ");
+        faults.push(format!("guard.audience: expected one of {names}, or nothing, found {name:?}"));
     }
-    rules
+    audience
 }
 
 fn url(text: &str, faults: &mut Vec<String>) -> Option<Uri> {
@@ -411,6 +376,8 @@ fn authorization(key: &Secret, faults: &mut Vec<String>) -> Option<HeaderValue> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openai::request::Surface;
+    use crate::route::Action;
     use std::io::Write;
 
     fn with_file(text: &str) -> Result<Config, Vec<String>> {
@@ -461,13 +428,16 @@ mod tests {
         let route = |rest: &str| with_file(&format!("[[routes]]\npath = \"/v1/files*\"\n{rest}\n"));
         let action = |rest: &str| route(rest).unwrap().routes[0].action;
         assert_eq!(action("rule = \"pass\""), Action::Pass);
-        let flow = |mode, speculative| Flow { mode, speculative, audience: None };
+        let flow = |mode, speculative| Flow { mode, speculative, audience: None, part2: false };
         let guarded = "rule = \"guard\"\nsurface = \"chat\"";
         assert_eq!(action(guarded), Action::Guard(Surface::Chat, flow(Mode::Window, false)));
         let own = format!("{guarded}\nstream = \"buffer\"\nspeculative = true");
         assert_eq!(action(&own), Action::Guard(Surface::Chat, flow(Mode::Buffer, true)));
         let for_patients = action(&format!("{guarded}\naudience = \"patient\""));
-        assert!(matches!(for_patients, Action::Guard(_, Flow { audience: Some(Audience::Patient), .. })));
+        assert!(matches!(for_patients, Action::Guard(_, Flow { audience: Some(Audience::Patient), part2: false, .. })));
+        let treatment = action(&format!("{guarded}\npart2 = true"));
+        assert!(matches!(treatment, Action::Guard(_, Flow { audience: None, part2: true, .. })));
+        assert!(route("rule = \"pass\"\npart2 = true").unwrap_err()[0].ends_with("audience and part2"));
         assert!(
             with_file("[guard]\naudience = \"cats\"\n").unwrap_err()[0].starts_with("guard.audience: expected one of")
         );
@@ -475,6 +445,30 @@ mod tests {
         assert!(route("rule = \"guard\"").unwrap_err()[0].starts_with("routes[0].surface: expected chat"));
         assert!(route("rule = \"deny\"\nsurface = \"chat\"").unwrap_err()[0].starts_with("routes[0].surface: only"));
         assert!(route("rule = \"maybe\"").unwrap_err()[0].contains("maybe"));
+    }
+
+    #[test]
+    fn tenants_are_a_closed_list() {
+        let of = |keys: &str| with_file(&format!("[guard]\n{keys}\n")).map(|config| config.callers);
+        let callers =
+            of("tenant_header = \"X-Tenant\"\ntenants = [\"st-anna\", \"west\"]\nuser_header = \"x-user\"").unwrap();
+        assert_eq!(
+            (callers.tenant_header.unwrap().as_str(), callers.user_header.unwrap().as_str()),
+            ("x-tenant", "x-user")
+        );
+        assert_eq!((callers.tenants.len(), callers.tenant_required), (2, false));
+        assert!(of("").is_ok_and(|callers| callers.tenant_header.is_none() && callers.tenants.is_empty()));
+        for (keys, fault) in [
+            ("tenant_header = \"x tenant\"\ntenants = [\"a\"]", "guard.tenant_header: expected the name of a header"),
+            ("user_header = \"(\"", "guard.user_header: expected the name of a header"),
+            ("tenant_header = \"x-t\"", "guard.tenants: expected at least one name"),
+            ("tenant_header = \"x-t\"\ntenants = [\"a\", \"St Anna\"]", "guard.tenants: \"St Anna\": names are of a-z"),
+            ("tenants = [\"a\"]", "guard.tenants: there are none without guard.tenant_header"),
+            ("tenant_required = true", "guard.tenant_required: there are no tenants without guard.tenant_header"),
+        ] {
+            let faults = of(keys).unwrap_err();
+            assert!(faults.len() == 1 && faults[0].starts_with(fault), "{keys}: {faults:?}");
+        }
     }
 
     #[test]

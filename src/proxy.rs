@@ -2,13 +2,14 @@
 
 use crate::audit::Record;
 use crate::audit::journal::Journal;
+use crate::caller::Callers;
 use crate::config::{Limits, Streaming};
 use crate::error::ProxyError;
 use crate::guard::{self, Cleared, Guard, Outcome, Substitute, Verdict, ahead, annotate};
 use crate::metrics::{InFlight, Metrics, Stage};
 use crate::openai::completion::Completion;
 use crate::openai::refusal::Manner;
-use crate::openai::request::{Asked, Request as Question};
+use crate::openai::request::{Asked, Request as Question, user};
 use crate::plug::{self, Plug, moderations::inline};
 use crate::policy::{Action, Direction, Notice, Policy, message::Reader, reload::Live, rule::Rewrite};
 use crate::receive::{head, receive};
@@ -46,6 +47,8 @@ pub struct Proxy {
     pub streaming: Streaming,
     /// The operator's rules for paths.
     pub routes: Vec<Rule>,
+    /// How callers are told apart.
+    pub callers: Callers,
 }
 
 /// One request on its way: what it is held against, what is recorded of it, and the place that it takes.
@@ -128,8 +131,10 @@ impl Exchange {
         let Proxy { upstream, limits, metrics, guard, streaming, .. } = &*proxy;
         let slot = Arc::clone(&proxy.slots).try_acquire_owned();
         self.slot = Some(slot.map_err(|_| ProxyError::Overloaded)?);
-        let head = head(&request);
-        let reader = |flow: Flow| Reader { languages: head.languages(), audience: flow.audience };
+        let mut head = head(&request);
+        let caller = proxy.callers.take(&mut head.headers)?;
+        self.record.called_by(&caller);
+        let reader = |flow: Flow| caller.reader(head.languages(), flow);
         let (surface, flow) = match route(&proxy.routes, streaming.flow, request.method(), request.uri().path())? {
             Route::Guarded(surface, flow) => (surface, flow),
             Route::Kept(surface, flow) => {
@@ -138,7 +143,7 @@ impl Exchange {
                 let answer = upstream.pass(head, Bytes::new()).await?;
                 return self.complete(Sent { asked, flow, again: None }, answer).await;
             }
-            Route::Verdict(plug) => return self.verdict(plug, request).await,
+            Route::Verdict(plug) => return self.verdict(plug, &reader(streaming.flow), request).await,
             Route::Pass => {
                 let body = receive(request, limits).await?;
                 let answer = upstream.pass(head, body).await?;
@@ -256,13 +261,18 @@ impl Exchange {
     }
 
     /// A verdict, for someone who asks for nothing else.
-    async fn verdict(&mut self, plug: Plug, request: Request<Incoming>) -> Result<Answered, ProxyError> {
+    async fn verdict(
+        &mut self,
+        plug: Plug,
+        reader: &Reader,
+        request: Request<Incoming>,
+    ) -> Result<Answered, ProxyError> {
         let Proxy { limits, metrics, guard, .. } = &*self.proxy;
-        self.record.asked_verdict(plug);
         let headers = request.headers().clone();
-        let body = receive(request, limits).await?;
+        let body = plug::read(&receive(request, limits).await?, limits.depth)?;
+        self.record.asked_verdict(plug, reader, user(&body).as_deref());
         let start = Instant::now();
-        let report = plug::answer(plug, (guard, &self.policy), (&headers, &body), limits.depth).await?;
+        let report = plug::answer(plug, (guard, &self.policy, reader), (&headers, &body), limits.depth).await?;
         self.record.took(Stage::Prompt, start, metrics);
         report.verdicts.iter().for_each(|verdict| self.record.decided(verdict, metrics));
         Ok(Answered::Whole(response::json(&report.body)))

@@ -4,6 +4,7 @@
 use super::chain::{Checkpoint, Reason, Tail};
 use super::decision::Decision;
 use super::key::Signing;
+use super::pseudonym::Pseudonyms;
 use super::spool::Spool;
 use super::store::{Fault, Store};
 use crate::metrics::Metrics;
@@ -46,6 +47,7 @@ pub struct Journal {
 struct Shared {
     spool: Spool,
     required: bool,
+    pseudonyms: Pseudonyms,
     metrics: Arc<Metrics>,
 }
 
@@ -61,7 +63,7 @@ impl Journal {
     pub fn start(settings: Settings, metrics: Arc<Metrics>) -> (Self, JoinHandle<()>) {
         let Settings { store, key, spool, required, queue, sign_every } = settings;
         let (jobs, waiting) = mpsc::channel(queue);
-        let shared = Arc::new(Shared { spool, required, metrics });
+        let shared = Arc::new(Shared { spool, required, pseudonyms: Pseudonyms::new(&key), metrics });
         let writer = Writer {
             store,
             key,
@@ -79,6 +81,12 @@ impl Journal {
     #[must_use]
     pub fn is_required(&self) -> bool {
         self.shared.required
+    }
+
+    /// By what name a user of a tenant is kept.
+    #[must_use]
+    pub fn pseudonym(&self, tenant: Option<&str>, id: &str) -> String {
+        self.shared.pseudonyms.of(tenant, id)
     }
 
     /// Keeps decisions, whether or not anyone waits for it.

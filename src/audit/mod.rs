@@ -9,6 +9,7 @@ pub mod decision;
 pub mod journal;
 pub mod key;
 pub mod label;
+pub mod pseudonym;
 pub mod record;
 pub mod spool;
 pub mod store;

@@ -71,6 +71,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let clients = tokio::spawn(clients);
     let watching = config.watch.map(|every| tokio::spawn(watch(Arc::clone(&proxy), every)));
     ready.set(true);
+    config.callers.warn_of(&proxy.policy.snapshot());
     tracing::info!(%address, %admin_address, policy = %proxy.policy.snapshot(), model = proxy.guard.model(), "ready");
     greet(address, admin_address, config.upstream_url.as_ref())?;
 
@@ -109,6 +110,7 @@ fn proxy(
         manner: config.manner,
         streaming: config.streaming,
         routes: config.routes.clone(),
+        callers: config.callers.clone(),
         limits: config.limits.clone(),
     })
 }
@@ -182,6 +184,7 @@ async fn reload(proxy: &Proxy) -> bool {
     match reloaded {
         Ok(policy) => {
             tracing::info!(%policy, "the policy was reloaded");
+            proxy.callers.warn_of(&policy);
             true
         }
         Err(faults) => {

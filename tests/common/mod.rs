@@ -10,6 +10,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use nonnocere::admin::{self, Readiness};
 use nonnocere::audit::journal::Journal;
+use nonnocere::caller::Callers;
 use nonnocere::classify::cache::Cache;
 use nonnocere::classify::pool::Pool;
 use nonnocere::classify::{Classifier, ClassifyError, Input, Scores};
@@ -200,6 +201,7 @@ pub struct Options {
     pub routes: Vec<Rule>,
     pub streaming: Streaming,
     pub journal: Option<Journal>,
+    pub callers: Callers,
 }
 
 impl Options {
@@ -208,6 +210,7 @@ impl Options {
             upstream: upstream.to_owned(),
             classifier: Arc::new(Scripted),
             journal: None,
+            callers: Callers::default(),
             policy: Source::named(""),
             limits: limits(),
             manner: Manner { style: Style::SafeComplete, finish: FinishReason::ContentFilter },
@@ -215,7 +218,7 @@ impl Options {
             idle_timeout: Duration::from_secs(4),
             routes: Vec::new(),
             streaming: Streaming {
-                flow: Flow { mode: Mode::Window, speculative: false, audience: None },
+                flow: Flow { mode: Mode::Window, speculative: false, audience: None, part2: false },
                 keep_alive: Duration::from_secs(30),
             },
         }
@@ -296,6 +299,7 @@ impl RunningProxy {
             manner: options.manner,
             streaming: options.streaming,
             routes: options.routes,
+            callers: options.callers,
         });
         let ready = Arc::new(Readiness::default());
         let (stop, shutdown) = watch::channel(false);

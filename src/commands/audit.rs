@@ -162,7 +162,7 @@ pub(super) fn ago(span: Option<Duration>) -> i64 {
 /// A column of the CSV file.
 type Column = (&'static str, fn(&Decision) -> String);
 
-const COLUMNS: [Column; 18] = [
+const COLUMNS: [Column; 21] = [
     ("time", |decision| decision.time.to_string()),
     ("event", |decision| decision.event.clone()),
     ("direction", |decision| decision.direction.clone()),
@@ -181,6 +181,9 @@ const COLUMNS: [Column; 18] = [
     ("policy", |decision| decision.policy.clone()),
     ("model", |decision| decision.model.clone()),
     ("status", |decision| decision.status.map(|status| status.to_string()).unwrap_or_default()),
+    ("tenant", |decision| decision.tenant.clone().unwrap_or_default()),
+    ("user", |decision| decision.user.clone().unwrap_or_default()),
+    ("part2", |decision| decision.part2.to_string()),
 ];
 
 /// The highest of a score, however the texts were looked at.

@@ -36,6 +36,9 @@ fn decision(number: i64) -> Decision {
         status: Some(200),
         took_ms: Some(4.2),
         sealed: None,
+        tenant: None,
+        user: None,
+        part2: false,
     }
 }
 

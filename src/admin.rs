@@ -67,6 +67,7 @@ async fn reload(proxy: &Proxy) -> Response<Body> {
     match reloaded {
         Ok(in_force) => {
             tracing::info!(policy = %in_force.policy, "the policy was reloaded");
+            proxy.callers.warn_of(&in_force.policy);
             json(&shown(&in_force))
         }
         Err(faults) => {

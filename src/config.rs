@@ -1,19 +1,22 @@
 //! The configuration: layers of TOML and environment ─▶ [`RawConfig`] ─▶ [`Config`], every fault at once, before any
 //! port is bound.
 
+mod callers;
+mod routes;
 mod value;
 
 pub use value::{LogFormat, Secret};
 
 use crate::audit::key::Public;
+use crate::caller::Callers;
 use crate::guard::stream::Mode;
 use crate::openai::refusal::{FinishReason, Manner, Style};
-use crate::openai::request::Surface;
 use crate::policy::message::Audience;
 use crate::policy::reload::Source;
-use crate::route::{Action, Flow, Rule};
+use crate::route::{Flow, Rule};
 use config::{Environment, File, FileFormat};
 use http::{HeaderValue, Uri};
+use routes::RawRoute;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -68,6 +71,11 @@ struct RawGuard {
     speculative: bool,
     keep_alive: Span,
     audience: String,
+    part2: bool,
+    tenant_header: String,
+    tenants: Vec<String>,
+    tenant_required: bool,
+    user_header: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -97,24 +105,6 @@ struct RawLimits {
     body_timeout: Span,
     in_flight: usize,
     connections: usize,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct RawRoute {
-    path: String,
-    rule: RawRule,
-    surface: Option<Surface>,
-    stream: Option<Mode>,
-    speculative: Option<bool>,
-    audience: Option<Audience>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum RawRule {
-    Guard,
-    Pass,
-    Deny,
 }
 
 /// A checked configuration.
@@ -164,6 +154,8 @@ pub struct Config {
     pub streaming: Streaming,
     /// Rules for paths, before the built-in ones.
     pub routes: Vec<Rule>,
+    /// How callers are told apart.
+    pub callers: Callers,
 }
 
 /// How streamed answers are released.
@@ -278,6 +270,7 @@ impl Config {
             layers = layers.add_source(File::from(file.clone()).format(FileFormat::Toml));
         }
         let environment = Environment::with_prefix("NONNOCERE").prefix_separator("_").separator("__").try_parsing(true);
+        let environment = environment.list_separator(",").with_list_parse_key("guard.tenants");
         layers = layers.add_source(environment);
         let set = |layers: config::ConfigBuilder<config::builder::DefaultState>, key, value: Option<String>| {
             layers.set_override_option(key, value)
@@ -320,8 +313,9 @@ impl RawConfig {
         let policy = policy(&guard.policy, &audit, &mut faults);
         promotion.check(&mut faults);
         let audit = audit.checked(&mut faults);
-        let flow = Flow { mode: guard.stream, speculative: guard.speculative, audience };
-        let routes = self::routes(routes, flow, &mut faults);
+        let flow = Flow { mode: guard.stream, speculative: guard.speculative, audience, part2: guard.part2 };
+        let routes = routes::checked(routes, flow, &mut faults);
+        let callers = callers::checked(&guard, &mut faults);
         let (Some(listen), Some(admin_listen), true) = (listen, admin_listen, faults.is_empty()) else {
             return Err(faults);
         };
@@ -349,6 +343,7 @@ impl RawConfig {
             streaming: Streaming { flow, keep_alive: guard.keep_alive.0 },
             log,
             routes,
+            callers,
         })
     }
 }
@@ -425,41 +420,6 @@ fn address(text: &str, key: &str, faults: &mut Vec<String>) -> Option<SocketAddr
         faults.push(format!("{key}: expected an address such as 127.0.0.1:8080, found {text:?}"));
     }
     parsed
-}
-
-fn routes(routes: Vec<RawRoute>, flow: Flow, faults: &mut Vec<String>) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    for (place, RawRoute { path, rule, surface, stream, speculative, audience }) in routes.into_iter().enumerate() {
-        let is_guarded = matches!(rule, RawRule::Guard);
-        if !is_guarded && (stream.is_some() || speculative.is_some() || audience.is_some()) {
-            faults.push(format!("routes[{place}]: only the rule guard has stream, speculative and audience"));
-        }
-        let flow = Flow {
-            mode: stream.unwrap_or(flow.mode),
-            speculative: speculative.unwrap_or(flow.speculative),
-            audience: audience.or(flow.audience),
-        };
-        if !path.starts_with('/') {
-            faults.push(format!("routes[{place}].path: expected a path such as /v1/files*, found {path:?}"));
-        }
-        let action = match (rule, surface) {
-            (RawRule::Guard, Some(surface)) => Action::Guard(surface, flow),
-            (RawRule::Pass, None) => Action::Pass,
-            (RawRule::Deny, None) => Action::Deny,
-            (RawRule::Guard, None) => {
-                faults.push(format!(
-                    "routes[{place}].surface: expected chat, completions, responses or embeddings, by which to judge it"
-                ));
-                continue;
-            }
-            (RawRule::Pass | RawRule::Deny, Some(_)) => {
-                faults.push(format!("routes[{place}].surface: only the rule guard has one"));
-                continue;
-            }
-        };
-        rules.push(Rule { path, action });
-    }
-    rules
 }
 
 fn url(text: &str, faults: &mut Vec<String>) -> Option<Uri> {

@@ -5,7 +5,7 @@ use crate::decompress::KNOWN;
 use crate::openai::error::envelope;
 use crate::openai::request::Invalid;
 use crate::upstream::Fault;
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use serde_json::Value;
 
 /// Why a request is not answered by the LLM. None of these holds text of the request.
@@ -25,6 +25,10 @@ pub enum ProxyError {
     UnguardedEndpoint,
     /// The endpoint has no such method.
     Method,
+    /// The header of the gateway names no tenant that is known, or several.
+    UnknownTenant(HeaderName),
+    /// The header of the gateway that must name the tenant is not there.
+    NoTenant(HeaderName),
     /// More requests are in flight than `limits.in_flight`.
     Overloaded,
     /// The model cannot judge, and the policy fails closed.
@@ -83,6 +87,8 @@ impl ProxyError {
             Self::Method => {
                 plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This endpoint has no such method.")
             }
+            Self::UnknownTenant(header) => tenant("unknown_tenant", header, "names no tenant that is known"),
+            Self::NoTenant(header) => tenant("tenant_required", header, "must name the tenant"),
             Self::Overloaded | Self::Unavailable(Unavailable::QueueFull) => {
                 unavailable("overloaded", "More is asked than can be checked now. Try again in a moment.")
             }
@@ -111,6 +117,12 @@ impl ProxyError {
 }
 
 type Row = (StatusCode, Value, Option<u32>);
+
+fn tenant(code: &str, header: &HeaderName, what: &str) -> Row {
+    // The name itself is not repeated: it may be anything.
+    let message = format!("The header {header} {what}: the gateway in front sets it, once, to one of guard.tenants.");
+    (StatusCode::BAD_REQUEST, envelope(&message, "invalid_request_error", None, code), None)
+}
 
 fn unavailable(code: &str, message: &str) -> Row {
     (StatusCode::SERVICE_UNAVAILABLE, envelope(message, "server_error", None, code), Some(1))

@@ -229,6 +229,9 @@ enum PolicyCommand {
         /// The question that the completion answers.
         #[arg(long, requires = "completion")]
         question: Option<String>,
+        /// Whose request it is, for the rules of the policy that are for some tenants.
+        #[arg(long)]
+        tenant: Option<String>,
         /// Write JSON.
         #[arg(long)]
         json: bool,
@@ -372,9 +375,9 @@ fn policy(command: PolicyCommand) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(commands::promote::history(&settings.load(None)?, json))?;
             Ok(ExitCode::SUCCESS)
         }
-        PolicyCommand::Explain { settings, completion, question, json, text } => {
+        PolicyCommand::Explain { settings, completion, question, tenant, json, text } => {
             let text = text.map_or_else(|| std::io::read_to_string(std::io::stdin()), Ok)?;
-            let asked = commands::explain::Asked { text, question, completion, json };
+            let asked = commands::explain::Asked { text, question, completion, tenant, json };
             runtime()?.block_on(commands::explain::run(&settings.load(None)?, &asked))?;
             Ok(ExitCode::SUCCESS)
         }

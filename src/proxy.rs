@@ -2,6 +2,7 @@
 
 use crate::audit::journal::Journal;
 use crate::audit::{Record, said};
+use crate::caller::Callers;
 use crate::config::{Limits, Streaming};
 use crate::error::ProxyError;
 use crate::guard::stream::Stream;
@@ -9,7 +10,7 @@ use crate::guard::{self, Cleared, Guard, Outcome, Substitute, Verdict, ahead, an
 use crate::metrics::{InFlight, Metrics, Stage};
 use crate::openai::completion::Completion;
 use crate::openai::refusal::Manner;
-use crate::openai::request::{Asked, Request as Question};
+use crate::openai::request::{Asked, Request as Question, user};
 use crate::plug::{self, Plug, moderations::inline};
 use crate::policy::reload::{InForce, Live};
 use crate::policy::{Action, Direction, Notice, Policy, message::Reader, rule::Rewrite};
@@ -49,6 +50,8 @@ pub struct Proxy {
     pub streaming: Streaming,
     /// The operator's rules for paths.
     pub routes: Vec<Rule>,
+    /// How callers are told apart.
+    pub callers: Callers,
 }
 
 /// One request on its way: what it is held against, what is recorded of it, and the place that it takes.
@@ -134,8 +137,10 @@ impl Exchange {
         let Proxy { upstream, limits, metrics, guard, streaming, .. } = &*proxy;
         let slot = Arc::clone(&proxy.slots).try_acquire_owned();
         self.slot = Some(slot.map_err(|_| ProxyError::Overloaded)?);
-        let head = head(&request);
-        let reader = |flow: Flow| Reader { languages: head.languages(), audience: flow.audience };
+        let mut head = head(&request);
+        let caller = proxy.callers.take(&mut head.headers)?;
+        self.record.called_by(&caller);
+        let reader = |flow: Flow| caller.reader(head.languages(), flow);
         let (surface, flow) = match route(&proxy.routes, streaming.flow, request.method(), request.uri().path())? {
             Route::Guarded(surface, flow) => (surface, flow),
             Route::Kept(surface, flow) => {
@@ -144,7 +149,7 @@ impl Exchange {
                 let answer = upstream.pass(head, Bytes::new()).await?;
                 return self.complete(Sent { asked, flow, again: None }, answer).await;
             }
-            Route::Verdict(plug) => return self.verdict(plug, request).await,
+            Route::Verdict(plug) => return self.verdict(plug, &reader(streaming.flow), request).await,
             Route::Pass => {
                 let body = receive(request, limits).await?;
                 let answer = upstream.pass(head, body).await?;
@@ -170,8 +175,7 @@ impl Exchange {
             answer = &mut asking => (judging.await?, Some(answer)),
         };
         self.record.took(Stage::Prompt, start, metrics);
-        self.record.decided(&decision.verdict, metrics);
-        self.record.keep(said);
+        self.record.decided(&decision.verdict, said, metrics);
 
         // 4 Refuse or pass: only what was cleared can be sent.
         self.help = decision.outcome.help().map(|notice| (asked.clone(), notice.clone()));
@@ -179,8 +183,7 @@ impl Exchange {
             Outcome::Pass(cleared) => (cleared, None),
             Outcome::Helped(cleared, notice) => (cleared, Some(notice.message)),
             Outcome::Instead(substitute) => {
-                let instead = response::instead(proxy.manner, &asked, &self.record, &substitute);
-                return Ok(Answered::Whole(instead));
+                return Ok(Answered::Whole(response::instead(proxy.manner, &asked, &self.record, &substitute)));
             }
         };
 
@@ -231,8 +234,7 @@ impl Exchange {
         let said = self.said(&completion.choices);
         let decision = guard.inspect_completion(&self.policy, asked, completion).await?;
         self.record.took(Stage::Completion, start, metrics);
-        self.record.decided(&decision.verdict, metrics);
-        self.record.keep(said);
+        self.record.decided(&decision.verdict, said, metrics);
         // Some servers put what the LLM wrote into an error.
         if is_error && decision.verdict.action.stops() {
             return Err(Fault::Invalid("its error says what must not be said").into());
@@ -269,8 +271,7 @@ impl Exchange {
         let said = self.said(&completion.choices);
         let decision = guard.inspect_completion(&self.policy, &sent.asked, completion).await?;
         self.record.took(Stage::Completion, start, metrics);
-        self.record.decided(&decision.verdict, metrics);
-        self.record.keep(said);
+        self.record.decided(&decision.verdict, said, metrics);
         Ok(Some(decision.outcome))
     }
 
@@ -278,8 +279,7 @@ impl Exchange {
     pub(crate) fn found(&mut self, stream: &Stream, judging: Duration) {
         let said = if self.record.keeps_texts() { self.said(&stream.said()) } else { None };
         self.record.judged(Stage::Completion, judging, &self.proxy.metrics);
-        self.record.decided(stream.verdict(), &self.proxy.metrics);
-        self.record.keep(said);
+        self.record.decided(stream.verdict(), said, &self.proxy.metrics);
     }
 
     /// What is kept of an answer, where texts are kept.
@@ -288,15 +288,20 @@ impl Exchange {
     }
 
     /// A verdict, for someone who asks for nothing else.
-    async fn verdict(&mut self, plug: Plug, request: Request<Incoming>) -> Result<Answered, ProxyError> {
+    async fn verdict(
+        &mut self,
+        plug: Plug,
+        reader: &Reader,
+        request: Request<Incoming>,
+    ) -> Result<Answered, ProxyError> {
         let Proxy { limits, metrics, guard, .. } = &*self.proxy;
-        self.record.asked_verdict(plug);
         let headers = request.headers().clone();
-        let body = receive(request, limits).await?;
+        let body = plug::read(&receive(request, limits).await?, limits.depth)?;
+        self.record.asked_verdict(plug, reader, user(&body).as_deref());
         let start = Instant::now();
-        let report = plug::answer(plug, (guard, &self.policy), (&headers, &body), limits.depth).await?;
+        let report = plug::answer(plug, (guard, &self.policy, reader), (&headers, &body), limits.depth).await?;
         self.record.took(Stage::Prompt, start, metrics);
-        report.verdicts.iter().for_each(|verdict| self.record.decided(verdict, metrics));
+        report.verdicts.iter().for_each(|verdict| self.record.decided(verdict, None, metrics));
         Ok(Answered::Whole(response::json(&report.body)))
     }
 }

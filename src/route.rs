@@ -29,6 +29,8 @@ pub struct Flow {
     pub speculative: bool,
     /// Who it is for, where the operator says so.
     pub audience: Option<Audience>,
+    /// Whether it is about records of substance-use treatment (42 CFR Part 2).
+    pub part2: bool,
 }
 
 /// A rule of the operator for a path, before the built-in ones.
@@ -110,7 +112,7 @@ fn is_plain(path: &str) -> bool {
 mod tests {
     use super::*;
 
-    const FLOW: Flow = Flow { mode: Mode::Window, speculative: false, audience: None };
+    const FLOW: Flow = Flow { mode: Mode::Window, speculative: false, audience: None, part2: false };
 
     fn found(rules: &[Rule], method: Method, path: &str) -> Option<Route> {
         route(rules, FLOW, &method, path).ok()

@@ -152,13 +152,19 @@ fn all_faults_of_a_configuration_are_told_at_once() {
         .env("NONNOCERE_SERVER__LISTEN", "here")
         .env("NONNOCERE_LIMITS__DEPTH", "0")
         .env("NONNOCERE_GUARD__COLOUR", "red")
+        .env("NONNOCERE_GUARD__TENANT_HEADER", "x tenant")
+        .env("NONNOCERE_GUARD__TENANTS", "st-anna,West,south")
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8(output.stderr).unwrap();
-    for fault in
-        ["server.listen: expected an address", "limits.depth: expected at least 1", "guard.colour: unknown key"]
-    {
+    for fault in [
+        "server.listen: expected an address",
+        "limits.depth: expected at least 1",
+        "guard.colour: unknown key",
+        "guard.tenant_header: expected the name of a header",
+        "guard.tenants: \"West\": names are of a-z",
+    ] {
         assert!(told.contains(fault), "{told}");
     }
 }

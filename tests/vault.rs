@@ -20,7 +20,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::RowAccessor;
 use records::{decision, sqlite};
 use serde_json::{Value, json};
-use serving::{Serving, http, nonnocere};
+use serving::{Serving, nonnocere};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +76,13 @@ async fn what_was_asked_and_answered_is_kept_sealed() {
         let both = [("prompt".to_owned(), asked("CANARY, hello")), ("completion".to_owned(), answered.clone())];
         assert_eq!(kept(&store, event).await, both, "stream {stream}");
     }
+    // Of records of substance-use treatment, no text is kept.
+    let url = format!("http://{}/v1/chat/completions", proxy.address);
+    let treatment = http::Request::post(url).header("x-nonnocere-part2", "true");
+    let body = bytes::Bytes::from(ask("the CANARY", &json!({})).to_string());
+    let got = proxy.send(treatment.body(http_body_util::Full::new(body)).unwrap()).await;
+    assert_eq!(got.status, 200);
+    assert!(kept(&store, got.header("x-nonnocere-event-id")).await.is_empty());
     let legacy = proxy.post("/v1/completions", json!({"model": "m", "prompt": ["one", "two"]}).to_string()).await;
     let texts = kept(&store, legacy.header("x-nonnocere-event-id")).await;
     assert_eq!(texts[0].1["prompts"], json!(["one", "two"]));
@@ -137,7 +144,7 @@ fn run(folder: &Path, arguments: &[&str]) -> (String, Option<i32>) {
 /// Asks a serving binary, and gives the event.
 fn asked(serving: &Serving, messages: &Value) -> String {
     let body = json!({"model": "m", "messages": messages}).to_string();
-    let answer = http(&serving.clients, "POST /v1/chat/completions", &body);
+    let answer = serving::http(&serving.clients, "POST /v1/chat/completions", &body);
     let event = answer.split("x-nonnocere-event-id: ").nth(1).unwrap_or_else(|| panic!("{answer}"));
     event.split("\r\n").next().unwrap().to_owned()
 }

@@ -198,7 +198,7 @@ async fn route_rules_guard_pass_and_deny() {
     let routes = vec![
         rule(
             "/clinic/chat",
-            Action::Guard(Surface::Chat, Flow { mode: Mode::Window, speculative: false, audience: None }),
+            Action::Guard(Surface::Chat, Flow { mode: Mode::Window, speculative: false, audience: None, part2: false }),
         ),
         rule("/v1/files*", Action::Pass),
         rule("/v1/embeddings", Action::Deny),

@@ -60,6 +60,15 @@ pub struct Decision {
     /// How long judging took, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<f64>,
+    /// Whose request it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// The [pseudonym](super::pseudonym) of who asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Whether it is about records of substance-use treatment (42 CFR Part 2).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub part2: bool,
     /// Its text, where that is kept: sealed, stored apart, and no part of the chain.
     #[serde(skip)]
     pub sealed: Option<Sealed>,

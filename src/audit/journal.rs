@@ -4,6 +4,7 @@
 use super::chain::{Checkpoint, Reason, Tail};
 use super::decision::Decision;
 use super::key::Signing;
+use super::pseudonym::Pseudonyms;
 use super::spool::Spool;
 use super::store::{Fault, Store};
 use super::vault::Vault;
@@ -50,6 +51,7 @@ struct Shared {
     spool: Spool,
     required: bool,
     vault: Option<Vault>,
+    pseudonyms: Pseudonyms,
     metrics: Arc<Metrics>,
 }
 
@@ -65,7 +67,8 @@ impl Journal {
     pub fn start(settings: Settings, metrics: Arc<Metrics>) -> (Self, JoinHandle<()>) {
         let Settings { store, key, spool, required, queue, sign_every, vault } = settings;
         let (jobs, waiting) = mpsc::channel(queue);
-        let shared = Arc::new(Shared { spool, required, vault, metrics });
+        let pseudonyms = Pseudonyms::new(&key);
+        let shared = Arc::new(Shared { spool, required, vault, pseudonyms, metrics });
         let writer = Writer {
             store,
             key,
@@ -89,6 +92,12 @@ impl Journal {
     #[must_use]
     pub fn vault(&self) -> Option<&Vault> {
         self.shared.vault.as_ref()
+    }
+
+    /// By what name a user of a tenant is kept.
+    #[must_use]
+    pub fn pseudonym(&self, tenant: Option<&str>, id: &str) -> String {
+        self.shared.pseudonyms.of(tenant, id)
     }
 
     /// Keeps decisions, whether or not anyone waits for it.

@@ -1,5 +1,6 @@
 //! The keys that sign (ed25519, RFC 8032).
 
+use crate::digest::hmac;
 use data_encoding::BASE64;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use std::fmt;
@@ -36,6 +37,12 @@ impl Signing {
     #[must_use]
     pub fn sign(&self, text: &str) -> String {
         BASE64.encode(&self.0.sign(text.as_bytes()).to_bytes())
+    }
+
+    /// A secret for another purpose, from which neither this key nor another secret can be found.
+    #[must_use]
+    pub(super) fn secret_for(&self, purpose: &str) -> [u8; 32] {
+        hmac(self.0.as_bytes(), &[purpose.as_bytes()])
     }
 
     /// The key that tells what this one signed.

@@ -11,6 +11,7 @@ pub mod decision;
 pub mod journal;
 pub mod key;
 pub mod label;
+pub mod pseudonym;
 pub mod record;
 pub mod retention;
 pub mod said;

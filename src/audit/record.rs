@@ -3,15 +3,18 @@
 
 use super::decision::{Decision, Seen};
 use super::journal::{Journal, now};
+use crate::caller::Caller;
 use crate::error::ProxyError;
 use crate::guard::{Scan, Sight, Verdict};
 use crate::metrics::{Metrics, Stage};
 use crate::openai::request::Asked;
 use crate::plug::Plug;
 use crate::policy::Direction;
-use crate::policy::message::Audience;
+use crate::policy::message::{Audience, Reader};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -28,7 +31,7 @@ pub struct Record {
     pub model: String,
     verdicts: Vec<Verdict>,
     /// What the verdicts are on, where that is kept.
-    texts: BTreeMap<usize, serde_json::Value>,
+    texts: BTreeMap<usize, Value>,
     stages: Vec<(Stage, Duration)>,
     error: Option<&'static str>,
     status: Option<StatusCode>,
@@ -36,6 +39,10 @@ pub struct Record {
     surface: &'static str,
     stream: bool,
     audience: Option<Audience>,
+    tenant: Option<Arc<str>>,
+    /// The pseudonym of who asked, where decisions are kept.
+    user: Option<String>,
+    part2: bool,
     journal: Option<Journal>,
     /// Of how many verdicts the decisions were handed on.
     kept: usize,
@@ -68,20 +75,51 @@ impl Record {
             surface: "",
             stream: false,
             audience: None,
+            tenant: None,
+            user: None,
+            part2: false,
             journal,
             kept: 0,
             is_unjudged_kept: false,
         }
     }
 
-    /// Notes how the LLM was asked.
-    pub fn asked(&mut self, asked: &Asked) {
-        (self.surface, self.stream, self.audience) = (asked.surface.id(), asked.stream, asked.reader.audience);
+    /// Notes who calls.
+    pub fn called_by(&mut self, caller: &Caller) {
+        (self.tenant, self.part2) = (caller.tenant.clone(), caller.part2);
+        self.used_by(caller.user.as_deref());
     }
 
-    /// Notes that only a verdict was asked for.
-    pub fn asked_verdict(&mut self, plug: Plug) {
+    /// Notes how the LLM was asked.
+    pub fn asked(&mut self, asked: &Asked) {
+        (self.surface, self.stream) = (asked.surface.id(), asked.stream);
+        self.read_by(&asked.reader);
+        self.used_by(asked.user.as_deref());
+    }
+
+    /// Notes that only a verdict was asked for, for whom and by which user.
+    pub fn asked_verdict(&mut self, plug: Plug, reader: &Reader, user: Option<&str>) {
         self.surface = plug.id();
+        self.read_by(reader);
+        self.used_by(user);
+    }
+
+    fn read_by(&mut self, reader: &Reader) {
+        self.audience = reader.audience;
+        self.part2 |= reader.part2;
+    }
+
+    /// Nothing but a pseudonym of the user is kept.
+    fn used_by(&mut self, id: Option<&str>) {
+        if let (Some(journal), Some(id)) = (&self.journal, id) {
+            self.user = Some(journal.pseudonym(self.tenant.as_deref(), id));
+        }
+    }
+
+    /// Whether the request is about records of substance-use treatment (42 CFR Part 2), of which no text may be kept.
+    #[must_use]
+    pub const fn part2(&self) -> bool {
+        self.part2
     }
 
     /// Has what was decided so far stored, where nothing may be answered before it is.
@@ -138,19 +176,17 @@ impl Record {
             status: self.status.map(|status| status.as_u16()),
             took_ms: self.millis(stage),
             sealed: None,
+            tenant: self.tenant.as_deref().map(str::to_owned),
+            user: self.user.clone(),
+            part2: self.part2,
         }
     }
 
     /// Whether the texts of decisions are kept.
     #[must_use]
     pub fn keeps_texts(&self) -> bool {
-        self.journal.as_ref().is_some_and(|journal| journal.vault().is_some())
-    }
-
-    /// Keeps the text that the last verdict is on, sealed.
-    pub fn keep(&mut self, text: Option<serde_json::Value>) {
-        let last = self.verdicts.len().saturating_sub(1);
-        self.texts.extend(text.map(|text| (last, text)));
+        // Records of substance-use treatment leave no text (42 CFR Part 2).
+        !self.part2 && self.journal.as_ref().is_some_and(|journal| journal.vault().is_some())
     }
 
     /// Seals the text of a decision, where there is one.
@@ -172,12 +208,13 @@ impl Record {
         self.event_id.simple().to_string()
     }
 
-    /// Adds a verdict, and counts it.
-    pub fn decided(&mut self, verdict: &Verdict, metrics: &Metrics) {
+    /// Adds a verdict on what was `said`, where that is kept, and counts it.
+    pub fn decided(&mut self, verdict: &Verdict, said: Option<Value>, metrics: &Metrics) {
         metrics.decided(verdict);
         if verdict.scan == Scan::None {
             metrics.unjudged(verdict.direction, "open");
         }
+        self.texts.extend(said.map(|said| (self.verdicts.len(), said)));
         self.verdicts.push(verdict.clone());
     }
 
@@ -244,6 +281,7 @@ impl Record {
             rule = self.strongest().and_then(|verdict| verdict.rule.as_deref()),
             shadow = self.shadow(),
             scan = self.scan().id(),
+            tenant = self.tenant.as_deref(),
             policy = %self.policy,
             model = %self.model,
             prompt_ms = self.millis(Stage::Prompt),

@@ -14,6 +14,7 @@ use crate::policy::{Direction, Evidence, Policy};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Texts that are judged in one job.
 const BATCH: usize = 64;
@@ -32,6 +33,8 @@ pub struct Asked {
     pub question: Option<String>,
     /// Whether it is a completion.
     pub completion: bool,
+    /// Whose request it is.
+    pub tenant: Option<String>,
     /// Whether the explanation is JSON.
     pub json: bool,
 }
@@ -52,7 +55,8 @@ pub async fn run(config: &Config, asked: &Asked) -> anyhow::Result<()> {
     let direction = if asked.completion { Direction::Completion } else { Direction::Prompt };
     let scores = judge(&pool, asked, vec![asked.text.clone()]).await?;
     let scores = scores.first().cloned().unwrap_or(Scores::NONE);
-    let reader = Reader { audience: config.streaming.flow.audience, ..Reader::default() };
+    let tenant = asked.tenant.as_deref().map(Arc::from);
+    let reader = Reader { audience: config.streaming.flow.audience, tenant, ..Reader::default() };
     let evidence = Evidence { text: &asked.text, scores: &scores, in_context: false, reader: &reader };
     let rules = policy.weigh(direction, evidence);
     let decides = rules.iter().find(|rule| rule.applies);

@@ -107,7 +107,7 @@ enum Column {
     Text(fn(&Decision) -> Option<String>),
 }
 
-const COLUMNS: [(&str, Column); 18] = [
+const COLUMNS: [(&str, Column); 21] = [
     ("time", Column::Number(|decision| Some(decision.time))),
     ("event", Column::Text(|decision| Some(decision.event.clone()))),
     ("direction", Column::Text(|decision| Some(decision.direction.clone()))),
@@ -126,6 +126,9 @@ const COLUMNS: [(&str, Column); 18] = [
     ("policy", Column::Text(|decision| Some(decision.policy.clone()))),
     ("model", Column::Text(|decision| Some(decision.model.clone()))),
     ("status", Column::Number(|decision| decision.status.map(i64::from))),
+    ("tenant", Column::Text(|decision| decision.tenant.clone())),
+    ("user", Column::Text(|decision| decision.user.clone())),
+    ("part2", Column::Flag(|decision| decision.part2)),
 ];
 
 /// The highest of a score, however the texts were looked at.

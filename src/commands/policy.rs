@@ -94,6 +94,7 @@ pub async fn backtest(config: &Config, candidate: &str, since: Option<Duration>,
             writeln!(out, "  {direction:<12}{principle:<6}{count}")?;
         }
     }
+    by_tenant(&mut out, &backtest)?;
     if !backtest.samples.is_empty() {
         writeln!(out, "\nsome of them:")?;
     }
@@ -106,12 +107,26 @@ pub async fn backtest(config: &Config, candidate: &str, since: Option<Duration>,
     Ok(())
 }
 
+/// The same numbers tenant by tenant, where there are any.
+fn by_tenant(out: &mut impl Write, backtest: &Backtest) -> std::io::Result<()> {
+    if backtest.by_tenant.keys().all(|[tenant, ..]| tenant.is_empty()) {
+        return Ok(());
+    }
+    writeln!(out, "\nby tenant: newly stopped, newly passed")?;
+    for ([tenant, direction, principle], [stopped, passed]) in &backtest.by_tenant {
+        let tenant = if tenant.is_empty() { "(none)" } else { tenant };
+        writeln!(out, "  {tenant:<24}{direction:<12}{principle:<6}{stopped:<8}{passed}")?;
+    }
+    Ok(())
+}
+
 fn shown(policy: &Policy, backtest: &Backtest) -> Value {
     let Backtest {
         decisions,
         stopped: [was, would],
         newly_stopped,
         newly_passed,
+        by_tenant,
         changes,
         samples,
         needs_text,
@@ -119,6 +134,11 @@ fn shown(policy: &Policy, backtest: &Backtest) -> Value {
     } = backtest;
     let by = |names: [&str; 2], of: &BTreeMap<(String, String), u64>| -> Value {
         of.iter().map(|((one, other), count)| json!({names[0]: one, names[1]: other, "count": count})).collect()
+    };
+    let of_tenant = |([tenant, direction, principle], [stopped, passed]): (&[String; 3], &[u64; 2])| {
+        let tenant = Some(tenant).filter(|tenant| !tenant.is_empty());
+        json!({"tenant": tenant, "direction": direction, "principle": principle, "newly_stopped": stopped,
+               "newly_passed": passed})
     };
     let sample = |sample: &Sample| {
         json!({"event": sample.event, "direction": sample.direction, "before": sample.before, "after": sample.after,
@@ -128,6 +148,7 @@ fn shown(policy: &Policy, backtest: &Backtest) -> Value {
         "policy": policy.to_string(), "decisions": decisions, "stopped": was, "would_stop": would,
         "newly_stopped": by(["direction", "principle"], newly_stopped),
         "newly_passed": by(["direction", "principle"], newly_passed),
+        "by_tenant": by_tenant.iter().map(of_tenant).collect::<Vec<_>>(),
         "changes": by(["before", "after"], changes),
         "samples": samples.iter().map(sample).collect::<Vec<_>>(),
         "needs_text": needs_text, "unknown": unknown,

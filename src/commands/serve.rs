@@ -73,9 +73,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         server(data, &config, &stopping).run(handle)
     };
     let clients = tokio::spawn(clients);
-    let mut looking = looking(&config, &proxy)?;
-    looking.extend(retention.map(|retention| tokio::spawn(retention.run())));
+    let looking = looking(&config, &proxy, retention)?;
     ready.set(true);
+    config.callers.warn_of(&proxy.policy.snapshot());
     tracing::info!(%address, %admin_address, policy = %proxy.policy.snapshot(), model = proxy.guard.model(), "ready");
     greet(address, admin_address, config.upstream_url.as_ref())?;
 
@@ -114,6 +114,7 @@ fn proxy(
         manner: config.manner,
         streaming: config.streaming,
         routes: config.routes.clone(),
+        callers: config.callers.clone(),
         limits: config.limits.clone(),
     })
 }
@@ -199,6 +200,7 @@ async fn reload(proxy: &Proxy) -> bool {
         Ok(in_force) => {
             let versions = in_force.standing.as_ref().map(ToString::to_string);
             tracing::info!(policy = %in_force.policy, versions, "the policy was reloaded");
+            proxy.callers.warn_of(&in_force.policy);
             true
         }
         Err(faults) => {
@@ -210,9 +212,10 @@ async fn reload(proxy: &Proxy) -> bool {
     }
 }
 
-/// Starts to look after the policy.
-fn looking(config: &Config, proxy: &Arc<Proxy>) -> anyhow::Result<Vec<JoinHandle<()>>> {
+/// Starts to look after the policy, and after what is kept too long.
+fn looking(config: &Config, proxy: &Arc<Proxy>, retention: Option<Retention>) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let mut looking = Vec::new();
+    looking.extend(retention.map(|retention| tokio::spawn(retention.run())));
     looking.extend(config.watch.map(|every| tokio::spawn(watch(Arc::clone(proxy), every))));
     if let (Some(audit), Some(versions), true) =
         (&config.audit, proxy.policy.versions(), config.promotion.benign_block_limit > 0.0)

@@ -1,4 +1,6 @@
 use super::*;
+use crate::openai::request::Surface;
+use crate::route::Action;
 use std::io::Write;
 
 fn with_file(text: &str) -> Result<Config, Vec<String>> {
@@ -49,18 +51,45 @@ fn routes_are_rules_for_paths() {
     let route = |rest: &str| with_file(&format!("[[routes]]\npath = \"/v1/files*\"\n{rest}\n"));
     let action = |rest: &str| route(rest).unwrap().routes[0].action;
     assert_eq!(action("rule = \"pass\""), Action::Pass);
-    let flow = |mode, speculative| Flow { mode, speculative, audience: None };
+    let flow = |mode, speculative| Flow { mode, speculative, audience: None, part2: false };
     let guarded = "rule = \"guard\"\nsurface = \"chat\"";
     assert_eq!(action(guarded), Action::Guard(Surface::Chat, flow(Mode::Window, false)));
     let own = format!("{guarded}\nstream = \"buffer\"\nspeculative = true");
     assert_eq!(action(&own), Action::Guard(Surface::Chat, flow(Mode::Buffer, true)));
     let for_patients = action(&format!("{guarded}\naudience = \"patient\""));
-    assert!(matches!(for_patients, Action::Guard(_, Flow { audience: Some(Audience::Patient), .. })));
+    assert!(matches!(for_patients, Action::Guard(_, Flow { audience: Some(Audience::Patient), part2: false, .. })));
+    let treatment = action(&format!("{guarded}\npart2 = true"));
+    assert!(matches!(treatment, Action::Guard(_, Flow { audience: None, part2: true, .. })));
+    assert!(route("rule = \"pass\"\npart2 = true").unwrap_err()[0].ends_with("audience and part2"));
     assert!(with_file("[guard]\naudience = \"cats\"\n").unwrap_err()[0].starts_with("guard.audience: expected one of"));
     assert!(route("rule = \"pass\"\nstream = \"buffer\"").unwrap_err()[0].starts_with("routes[0]: only"));
     assert!(route("rule = \"guard\"").unwrap_err()[0].starts_with("routes[0].surface: expected chat"));
     assert!(route("rule = \"deny\"\nsurface = \"chat\"").unwrap_err()[0].starts_with("routes[0].surface: only"));
     assert!(route("rule = \"maybe\"").unwrap_err()[0].contains("maybe"));
+}
+
+#[test]
+fn tenants_are_a_closed_list() {
+    let of = |keys: &str| with_file(&format!("[guard]\n{keys}\n")).map(|config| config.callers);
+    let callers =
+        of("tenant_header = \"X-Tenant\"\ntenants = [\"st-anna\", \"west\"]\nuser_header = \"x-user\"").unwrap();
+    assert_eq!(
+        (callers.tenant_header.unwrap().as_str(), callers.user_header.unwrap().as_str()),
+        ("x-tenant", "x-user")
+    );
+    assert_eq!((callers.tenants.len(), callers.tenant_required), (2, false));
+    assert!(of("").is_ok_and(|callers| callers.tenant_header.is_none() && callers.tenants.is_empty()));
+    for (keys, fault) in [
+        ("tenant_header = \"x tenant\"\ntenants = [\"a\"]", "guard.tenant_header: expected the name of a header"),
+        ("user_header = \"(\"", "guard.user_header: expected the name of a header"),
+        ("tenant_header = \"x-t\"", "guard.tenants: expected at least one name"),
+        ("tenant_header = \"x-t\"\ntenants = [\"a\", \"St Anna\"]", "guard.tenants: \"St Anna\": names are of a-z"),
+        ("tenants = [\"a\"]", "guard.tenants: there are none without guard.tenant_header"),
+        ("tenant_required = true", "guard.tenant_required: there are no tenants without guard.tenant_header"),
+    ] {
+        let faults = of(keys).unwrap_err();
+        assert!(faults.len() == 1 && faults[0].starts_with(fault), "{keys}: {faults:?}");
+    }
 }
 
 #[test]

@@ -21,15 +21,15 @@ impl Default for Refused {
 }
 
 impl Refused {
-    /// Remembers that `turn` was refused.
-    pub(super) fn remember(&self, turn: &str) {
-        let key = self.keys.of(&turn);
+    /// Remembers that `turn` of a tenant was refused: what one may not ask, another may.
+    pub(super) fn remember(&self, tenant: Option<&str>, turn: &str) {
+        let key = self.keys.of(&(tenant, turn));
         self.open().put(key, ());
     }
 
-    /// Whether `turn` was refused.
-    pub(super) fn knows(&self, turn: &str) -> bool {
-        let key = self.keys.of(&turn);
+    /// Whether `turn` of a tenant was refused.
+    pub(super) fn knows(&self, tenant: Option<&str>, turn: &str) -> bool {
+        let key = self.keys.of(&(tenant, turn));
         self.open().get(&key).is_some()
     }
 

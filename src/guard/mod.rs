@@ -122,7 +122,7 @@ impl Guard {
     pub async fn judge(
         &self,
         policy: &Policy,
-        direction: Direction,
+        (direction, reader): (Direction, &Reader),
         inputs: Vec<(Input, bool)>,
     ) -> Result<Vec<Verdict>, Unavailable> {
         let texts: Vec<String> = inputs.iter().map(|(input, _)| input.text().to_owned()).collect();
@@ -136,7 +136,7 @@ impl Guard {
             if refuses(policy, opaque, coverage) {
                 verdict = unjudgeable(direction).1;
             }
-            let evidence = Evidence { text: &text, scores: &scores, in_context: false, reader: &Reader::default() };
+            let evidence = Evidence { text: &text, scores: &scores, in_context: false, reader };
             verdict.saw_as(Sight::Alone, &scores);
             verdict.add(policy.decide(direction, evidence), scores);
             verdict

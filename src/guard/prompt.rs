@@ -115,14 +115,14 @@ impl Guard {
             };
             Ruling { action, ..ruling }
         };
-        let ruling = decide(&scores);
+        let (ruling, tenant) = (decide(&scores), reader.tenant.as_deref());
         let action = ruling.action.clone();
         if matches!(action, Action::Block(_) | Action::Rewrite(..)) {
             match (&standing, &input) {
                 (Standing::Answered(exchange), _) if self.declined(exchange.clone()).await => return,
-                (Standing::Unanswered(turn), _) if self.refused.knows(turn) => return,
+                (Standing::Unanswered(turn), _) if self.refused.knows(tenant, turn) => return,
                 (Standing::Asked, Input::Prompt(turn)) if matches!(action, Action::Block(_)) => {
-                    self.refused.remember(turn)
+                    self.refused.remember(tenant, turn)
                 }
                 _ => {}
             }

@@ -42,7 +42,7 @@ impl Guard {
         let wrong = |why: String| Unavailable::Failed(format!("the test {:?}: {why}", test.name));
         let body = Bytes::from(json!({ "messages": test.messages }).to_string());
         let mut request = Request::parse(Surface::Chat, body, DEPTH).map_err(|fault| wrong(format!("{fault:?}")))?;
-        request.read_by(Reader { audience: test.audience, ..Reader::default() });
+        request.read_by(Reader { audience: test.audience, tenant: test.tenant.clone(), ..Reader::default() });
         let Some(text) = &test.completion else {
             return Ok(self.inspect_request(policy, request).await?.verdict);
         };

@@ -86,6 +86,8 @@ pub struct Asked {
     pub structured: bool,
     /// Who the answer is for.
     pub reader: Reader,
+    /// The user, as the client calls them: never stored, logged or counted as it is.
+    pub user: Option<String>,
     /// What is said before the answer, to someone who needs help now.
     pub help: Option<Arc<str>>,
     /// What stands in the request for identifiers of people.
@@ -147,6 +149,7 @@ impl Request {
             moderation: body.get("moderation").is_some_and(Value::is_object),
             structured: structured(body),
             reader: Reader::default(),
+            user: user(body),
             help: None,
             surrogates: Arc::default(),
             choices: n.saturating_mul(questions.len().max(1) as u64),
@@ -277,6 +280,7 @@ impl Asked {
             moderation: false,
             structured: false,
             reader: Reader::default(),
+            user: None,
             help: None,
             surrogates: Arc::default(),
             choices: 1,
@@ -333,6 +337,13 @@ fn definitions(body: &Body, read: &[&str]) -> Vec<String> {
     });
     // Schemas are full of names; only what is more than a name can ask for anything.
     texts.filter_map(|text| if is_identifier(&text) { spelt_out(&text) } else { Some(text) }).collect()
+}
+
+/// The user that a body names.
+#[must_use]
+pub fn user(body: &Map<String, Value>) -> Option<String> {
+    let named = |key: &&str| body.get(*key)?.as_str().filter(|id| !id.trim().is_empty());
+    ["safety_identifier", "user"].iter().find_map(named).map(str::to_owned)
 }
 
 fn include_usage(body: &Body) -> Result<bool, Invalid> {

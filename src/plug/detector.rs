@@ -7,9 +7,8 @@ use super::{Call, Report, strings};
 use crate::classify::Input;
 use crate::error::ProxyError;
 use crate::guard::Verdict;
-use crate::openai::request::{Invalid, Request, Surface};
+use crate::openai::request::{Invalid, Surface};
 use crate::policy::{Action, Direction};
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 /// What is found in each text; the whole text is the span.
@@ -23,7 +22,7 @@ pub(super) async fn contents(call: &Call<'_>) -> Result<Report, ProxyError> {
         };
         (input, false)
     };
-    let verdicts = call.guard.judge(call.policy, direction, texts.iter().map(input).collect()).await?;
+    let verdicts = call.guard.judge(call.policy, (direction, call.reader), texts.iter().map(input).collect()).await?;
     let spans = texts.iter().zip(&verdicts).map(|(text, verdict)| {
         let found = detections(verdict).into_iter().map(|mut found| {
             // Positions count characters.
@@ -46,7 +45,7 @@ pub(super) async fn generation(call: &Call<'_>) -> Result<Report, ProxyError> {
         text.map(str::to_owned).ok_or(Invalid::Field { param, message: "expected a string" })
     };
     let input = Input::Completion { prompt: text("prompt")?, completion: text("generated_text")? };
-    let verdicts = call.guard.judge(call.policy, Direction::Completion, vec![(input, false)]).await?;
+    let verdicts = call.guard.judge(call.policy, (Direction::Completion, call.reader), vec![(input, false)]).await?;
     Ok(Report { body: verdicts.iter().flat_map(detections).collect(), verdicts })
 }
 
@@ -59,7 +58,7 @@ pub(super) async fn chat(call: &Call<'_>) -> Result<Report, ProxyError> {
         json!({"role": role, "content": turn.get("content")})
     };
     let body = json!({"messages": history.iter().map(turn).collect::<Vec<_>>(), "tools": call.body.get("tools")});
-    let request = Request::parse(Surface::Chat, Bytes::from(body.to_string()), call.max_depth)?;
+    let request = call.request(Surface::Chat, &body)?;
     let verdict = call.guard.inspect_request(call.policy, request).await?.verdict;
     Ok(Report { body: detections(&verdict).into(), verdicts: vec![verdict] })
 }

@@ -34,7 +34,7 @@ fn conversation(call: &Call<'_>) -> Result<Option<Request>, ProxyError> {
     let messages = call.body.get("structured_messages").filter(|list| list.as_array().is_some_and(|l| !l.is_empty()));
     let Some(messages) = messages else { return Ok(None) };
     let body = json!({"messages": messages, "tools": call.body.get("tools")});
-    Ok(Some(Request::parse(Surface::Chat, Bytes::from(body.to_string()), call.max_depth)?))
+    Ok(Some(call.request(Surface::Chat, &body)?))
 }
 
 async fn request(call: &Call<'_>, chat: Option<Request>, texts: Vec<String>) -> Result<Vec<Verdict>, ProxyError> {
@@ -42,7 +42,7 @@ async fn request(call: &Call<'_>, chat: Option<Request>, texts: Vec<String>) -> 
     // What stands in no message: legacy prompts, what is to be embedded, arguments of tools.
     let beside: Vec<String> = texts.into_iter().filter(|text| !said(text)).collect();
     let body = json!({"prompt": beside, "tool_calls": call.body.get("tool_calls")});
-    let mut beside = Request::parse(Surface::Completions, Bytes::from(body.to_string()), call.max_depth)?;
+    let mut beside = call.request(Surface::Completions, &body)?;
     beside.opaque |= call.body.get("images").and_then(Value::as_array).is_some_and(|images| !images.is_empty());
     let mut verdicts = Vec::new();
     for request in chat.into_iter().chain([beside]) {
@@ -61,6 +61,7 @@ async fn response(call: &Call<'_>, chat: Option<Request>, texts: Vec<String>) ->
     let body = Bytes::from(json!({ "choices": choices }).to_string());
     let completion = Completion::parse(Surface::Chat, body, call.max_depth)
         .map_err(|message| Invalid::Field { param: "texts", message })?;
-    let asked = chat.map_or_else(|| Asked::nothing(Surface::Chat), |chat| chat.asked().clone());
+    let nothing = || Asked { reader: call.reader.clone(), ..Asked::nothing(Surface::Chat) };
+    let asked = chat.map_or_else(nothing, |chat| chat.asked().clone());
     Ok(vec![call.guard.inspect_completion(call.policy, &asked, completion).await?.verdict])
 }

@@ -8,8 +8,9 @@ pub mod moderations;
 use crate::error::ProxyError;
 use crate::guard::{Guard, Verdict};
 use crate::openai::json;
-use crate::openai::request::Invalid;
+use crate::openai::request::{Invalid, Request, Surface};
 use crate::policy::Policy;
+use crate::policy::message::Reader;
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Map, Value};
@@ -41,6 +42,7 @@ pub struct Report {
 struct Call<'a> {
     guard: &'a Guard,
     policy: &'a Policy,
+    reader: &'a Reader,
     headers: &'a HeaderMap,
     max_depth: usize,
     body: &'a Map<String, Value>,
@@ -71,25 +73,43 @@ impl Plug {
     }
 }
 
-/// Judges what `body` holds.
+/// Reads a body.
+///
+/// # Errors
+/// When it is no JSON object.
+pub fn read(body: &Bytes, max_depth: usize) -> Result<Map<String, Value>, ProxyError> {
+    match json::parse(body, max_depth).map_err(Invalid::Json)? {
+        Value::Object(body) => Ok(body),
+        _ => Err(Invalid::Field { param: "body", message: "expected a JSON object" }.into()),
+    }
+}
+
+/// Judges what `body` holds, for `reader`.
 ///
 /// # Errors
 /// When the body is not what the contract says, or the model cannot judge and the policy fails closed.
 pub async fn answer(
     plug: Plug,
-    (guard, policy): (&Guard, &Policy),
-    (headers, body): (&HeaderMap, &Bytes),
+    (guard, policy, reader): (&Guard, &Policy, &Reader),
+    (headers, body): (&HeaderMap, &Map<String, Value>),
     max_depth: usize,
 ) -> Result<Report, ProxyError> {
-    let body = json::parse(body, max_depth).map_err(Invalid::Json)?;
-    let body = body.as_object().ok_or(Invalid::Field { param: "body", message: "expected a JSON object" })?;
-    let call = Call { guard, policy, headers, max_depth, body };
+    let call = Call { guard, policy, reader, headers, max_depth, body };
     match plug {
         Plug::Moderations => moderations::answer(&call).await,
         Plug::LiteLlm => litellm::answer(&call).await,
         Plug::Contents => detector::contents(&call).await,
         Plug::Generation => detector::generation(&call).await,
         Plug::Chat => detector::chat(&call).await,
+    }
+}
+
+impl Call<'_> {
+    /// A request of a surface, for whom the call is.
+    fn request(&self, surface: Surface, body: &Value) -> Result<Request, Invalid> {
+        let mut request = Request::parse(surface, Bytes::from(body.to_string()), self.max_depth)?;
+        request.read_by(self.reader.clone());
+        Ok(request)
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Report, ProxyError> {
     let mut opaque = Vec::new();
     let inputs = inputs(call.body.get("input").unwrap_or(&Value::Null), &mut opaque)?;
     let inputs = inputs.into_iter().map(Input::Prompt).zip(opaque).collect();
-    let verdicts = call.guard.judge(call.policy, Direction::Prompt, inputs).await?;
+    let verdicts = call.guard.judge(call.policy, (Direction::Prompt, call.reader), inputs).await?;
     let results: Vec<Value> = verdicts.iter().map(result).collect();
     let body =
         json!({"id": format!("modr-{}", Uuid::now_v7().simple()), "model": call.guard.model(), "results": results});

@@ -7,6 +7,7 @@ use super::{Direction, Evidence, Policy, Unjudgeable};
 use crate::audit::decision::{Decision, Seen};
 use crate::classify::Scores;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// So many decisions are shown of each kind of change.
 const SAMPLES: usize = 10;
@@ -22,6 +23,8 @@ pub struct Backtest {
     pub newly_stopped: BTreeMap<(String, String), u64>,
     /// Those that were stopped and are not any more, the same way.
     pub newly_passed: BTreeMap<(String, String), u64>,
+    /// How many are newly stopped, and newly passed, by tenant (empty for none), direction and principle.
+    pub by_tenant: BTreeMap<[String; 3], [u64; 2]>,
     /// All changes of the action: from, to.
     pub changes: BTreeMap<(String, String), u64>,
     /// Some of what changed.
@@ -82,12 +85,15 @@ impl Backtest {
         }
         *self.changes.entry((before.to_owned(), after.to_owned())).or_default() += 1;
         let principle = likeliest(decision);
-        let key = (decision.direction.clone(), principle);
-        match (was, is) {
-            (false, true) => *self.newly_stopped.entry(key).or_default() += 1,
-            (true, false) => *self.newly_passed.entry(key).or_default() += 1,
-            _ => return,
+        if was == is {
+            return;
         }
+        let tenant = decision.tenant.clone().unwrap_or_default();
+        let [stopped, passed] =
+            self.by_tenant.entry([tenant, decision.direction.clone(), principle.clone()]).or_default();
+        let (newly, of_tenant) = if is { (&mut self.newly_stopped, stopped) } else { (&mut self.newly_passed, passed) };
+        *newly.entry((decision.direction.clone(), principle)).or_default() += 1;
+        *of_tenant += 1;
         let of_kind = self.samples.iter().filter(|sample| stops(sample.after) == is).count();
         if of_kind < SAMPLES {
             self.samples.push(Sample {
@@ -140,7 +146,8 @@ fn likeliest(decision: &Decision) -> String {
 fn replay(policy: &Policy, decision: &Decision) -> Replayed {
     let audience = decision.audience.as_deref();
     let audience = Audience::ALL.iter().find(|(name, _)| Some(*name) == audience).map(|(_, audience)| *audience);
-    let reader = Reader { audience, ..Reader::default() };
+    let tenant = decision.tenant.as_deref().map(Arc::from);
+    let reader = Reader { audience, tenant, ..Reader::default() };
     let judged = if decision.direction == "prompt" { Direction::Prompt } else { Direction::Completion };
     let sights = [
         (&decision.alone, judged, false),
@@ -227,6 +234,29 @@ mod tests {
         assert_eq!(sooner.newly_stopped.values().sum::<u64>(), 1);
         let named = "[[rules]]\nname = \"w\"\ndirection = \"completion\"\nscore = \"pattern\"\npatterns = [\"w\"]\naction = \"flag\"";
         assert_eq!(tested(named, &decisions).needs_text, 1);
+    }
+
+    #[test]
+    fn a_tenant_is_replayed_by_its_own_rules() {
+        let of = |tenant: Option<&str>, violation| {
+            let tenant = tenant.map(str::to_owned);
+            Decision {
+                tenant,
+                ..decision("prompt", if violation > 0.5 { "block" } else { "allow" }, [Some(violation), None])
+            }
+        };
+        let decisions = [of(Some("west"), 0.3), of(Some("west"), 0.99), of(Some("st-anna"), 0.3), of(None, 0.3)];
+        let rule = "[[rules]]\nname = \"west\"\ndirection = \"prompt\"\nscore = \"violation\"\ntenants = [\"west\"]\n";
+        let stricter = tested(&format!("{rule}threshold = 0.2\naction = \"block\"\nmessage = \"No.\""), &decisions);
+        let key = |tenant: &str| [tenant, "prompt", "II"].map(str::to_owned);
+        assert_eq!(stricter.by_tenant, BTreeMap::from([(key("west"), [1, 0])]));
+        assert_eq!(stricter.newly_stopped.values().sum::<u64>(), 1);
+        let laxer = tested(&format!("{rule}threshold = 0.2\naction = \"flag\""), &decisions);
+        assert_eq!((laxer.by_tenant, laxer.stopped), (BTreeMap::from([(key("west"), [0, 1])]), [1, 0]));
+        let all = "[[rules]]\nname = \"violating-prompt\"\nthreshold = 0.2";
+        let all = tested(all, &decisions);
+        let expected = ["west", "st-anna", ""].map(|tenant| (key(tenant), [1, 0]));
+        assert_eq!(all.by_tenant, BTreeMap::from(expected));
     }
 
     #[test]

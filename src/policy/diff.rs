@@ -97,7 +97,7 @@ const POLICY: [Shown<Policy>; 6] = [
     ("phi.completion", |policy| redacts(policy.phi.completion)),
 ];
 
-const RULE: [Shown<Rule>; 12] = [
+const RULE: [Shown<Rule>; 13] = [
     ("enabled", |rule| rule.is_enabled.to_string()),
     ("shadow", |rule| rule.is_shadow.to_string()),
     ("direction", |rule| rule.direction.id().to_owned()),
@@ -105,6 +105,7 @@ const RULE: [Shown<Rule>; 12] = [
     ("principles", |rule| listed(rule.principles.iter().map(|principle| principle.id()))),
     ("types", |rule| listed(rule.types.iter().map(|kind| kind.id))),
     ("audiences", |rule| listed(rule.audiences.iter().copied().map(Audience::id))),
+    ("tenants", |rule| listed(rule.tenants.iter().map(AsRef::as_ref))),
     ("patterns", |rule| listed(rule.patterns.iter().flat_map(Patterns::all).map(String::as_str))),
     ("threshold", |rule| rule.threshold.to_string()),
     ("threshold_in_context", |rule| rule.threshold_in_context.to_string()),
@@ -144,7 +145,8 @@ fn in_short(rule: &Rule) -> String {
 fn expected(test: &Expectation) -> String {
     let told = test.completion.as_ref().map(|completion| format!(" -> {completion:?}")).unwrap_or_default();
     let audience = test.audience.map(|audience| format!(" for {}", audience.id())).unwrap_or_default();
-    format!("{}{told}{audience}: {}", test.messages, test.expected.id())
+    let tenant = test.tenant.as_ref().map(|tenant| format!(" of {tenant}")).unwrap_or_default();
+    format!("{}{told}{audience}{tenant}: {}", test.messages, test.expected.id())
 }
 
 #[cfg(test)]

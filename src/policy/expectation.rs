@@ -17,6 +17,8 @@ pub struct Expectation {
     pub completion: Option<String>,
     /// Who asks.
     pub audience: Option<Audience>,
+    /// Whose request it is.
+    pub tenant: Option<Arc<str>>,
     /// What must be done.
     pub expected: Expected,
     /// The line of its file, from 1.

@@ -345,7 +345,7 @@ action = "flag"
                 "p.toml:14: rules[1].threshold: expected a probability between 0 and 1",
                 "p.toml:16: rules[1].direction: expected one of prompt, completion",
                 "p.toml:18: rules[1].thresold: unknown key; known: name, direction, score, principles, types, audiences, \
-                 patterns, threshold, threshold_in_context, action, message, shadow, enabled",
+                 tenants, patterns, threshold, threshold_in_context, action, message, shadow, enabled",
             ]
         );
     }

@@ -49,7 +49,23 @@ pub struct Reader {
     pub languages: Languages,
     /// Who they are, where the operator says so.
     pub audience: Option<Audience>,
+    /// Whose request it is, where a gateway in front says so.
+    pub tenant: Option<Arc<str>>,
+    /// Whether it is about records of substance-use treatment (42 CFR Part 2), of which nothing more than a decision is kept.
+    pub part2: bool,
 }
+
+/// Whether a tenant can have this name.
+#[must_use]
+pub fn is_tenant(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    (1..=LONGEST_TENANT).contains(&name.len()) && name.bytes().all(is_plain)
+}
+
+/// What a name of a tenant is made of.
+pub const TENANT_NAMES: &str = "names are of a-z, 0-9, \".\", \"_\" and \"-\", at most 64 bytes";
+
+const LONGEST_TENANT: usize = 64;
 
 /// Who a route is for. What a physician may ask, a patient may need to be answered otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -110,6 +126,16 @@ impl Languages {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_tenants_are_plain() {
+        for name in ["st-anna", "a", "7.north_wing", &"a".repeat(64)] {
+            assert!(is_tenant(name), "{name}");
+        }
+        for name in ["", "St-Anna", "st anna", "a/b", "é", "a,b", &"a".repeat(65)] {
+            assert!(!is_tenant(name), "{name}");
+        }
+    }
 
     #[test]
     fn the_best_language_that_there_is_is_spoken() {

@@ -286,6 +286,12 @@ impl Policy {
         }
     }
 
+    /// The tenants that its rules and tests name.
+    pub fn tenants(&self) -> impl Iterator<Item = &Arc<str>> {
+        let of_rules = self.rules.iter().flat_map(|rule| &rule.tenants);
+        of_rules.chain(self.tests.iter().filter_map(|test| test.tenant.as_ref()))
+    }
+
     /// Whether prompts may leave otherwise than they came.
     #[must_use]
     pub fn changes_prompts(&self) -> bool {
@@ -333,6 +339,7 @@ mod tests {
             principles: vec![],
             types: vec![],
             audiences: vec![],
+            tenants: vec![],
             patterns: None,
             threshold,
             threshold_in_context: threshold,
@@ -438,6 +445,22 @@ mod tests {
         assert_eq!(decide(Some(Audience::Patient)), "block");
         assert_eq!(decide(Some(Audience::Clinician)), "allow");
         assert_eq!(decide(None), "allow");
+    }
+
+    #[test]
+    fn a_rule_for_a_tenant_leaves_the_others_alone() {
+        let mut for_anna = rule(Direction::Prompt, Score::Violation, 0.5, Effect::Block);
+        for_anna.tenants = vec!["st-anna".into(), "west".into()];
+        let policy = policy(vec![for_anna]);
+        let scores = Scores { violation: 0.9, ..Scores::NONE };
+        let decide = |tenant: Option<&str>| {
+            let reader = Reader { tenant: tenant.map(Arc::from), ..Reader::default() };
+            let evidence = Evidence { text: "", scores: &scores, in_context: false, reader: &reader };
+            policy.decide(Direction::Prompt, evidence).action.id()
+        };
+        assert_eq!([decide(Some("st-anna")), decide(Some("west"))], ["block", "block"]);
+        assert_eq!([decide(Some("st-anna-2")), decide(None)], ["allow", "allow"]);
+        assert_eq!(policy.tenants().count(), 2);
     }
 
     #[test]

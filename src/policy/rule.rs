@@ -23,6 +23,8 @@ pub struct Rule {
     pub types: Vec<&'static ViolationType>,
     /// The audiences that the rule is for; all when empty, even those that are not known.
     pub audiences: Vec<Audience>,
+    /// The tenants that the rule is for; all when empty, even those that are not known.
+    pub tenants: Vec<Arc<str>>,
     /// What the text must say beside, if that is anything.
     pub patterns: Option<Patterns>,
     /// The rule applies from this probability on, 0 to 1.
@@ -216,6 +218,7 @@ impl Rule {
             && self.direction == direction
             && self.score.of(scores) >= self.threshold_for(evidence)
             && (self.audiences.is_empty() || reader.audience.is_some_and(|audience| self.audiences.contains(&audience)))
+            && (self.tenants.is_empty() || reader.tenant.as_ref().is_some_and(|tenant| self.tenants.contains(tenant)))
             && (self.principles.is_empty() || self.principles.contains(&kind().principle))
             && (self.types.is_empty() || self.types.contains(&kind()))
     }

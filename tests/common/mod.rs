@@ -10,6 +10,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use nonnocere::admin::{self, Readiness};
 use nonnocere::audit::journal::Journal;
+use nonnocere::caller::Callers;
 use nonnocere::classify::cache::Cache;
 use nonnocere::classify::pool::Pool;
 use nonnocere::classify::{Classifier, ClassifyError, Input, Scores};
@@ -202,6 +203,7 @@ pub struct Options {
     pub journal: Option<Journal>,
     /// What is in force, in place of `policy`.
     pub live: Option<Live>,
+    pub callers: Callers,
 }
 
 impl Options {
@@ -211,6 +213,7 @@ impl Options {
             classifier: Arc::new(Scripted),
             journal: None,
             live: None,
+            callers: Callers::default(),
             policy: Source::named(""),
             limits: limits(),
             manner: Manner { style: Style::SafeComplete, finish: FinishReason::ContentFilter },
@@ -218,7 +221,7 @@ impl Options {
             idle_timeout: Duration::from_secs(4),
             routes: Vec::new(),
             streaming: Streaming {
-                flow: Flow { mode: Mode::Window, speculative: false, audience: None },
+                flow: Flow { mode: Mode::Window, speculative: false, audience: None, part2: false },
                 keep_alive: Duration::from_secs(30),
             },
         }
@@ -299,6 +302,7 @@ impl RunningProxy {
             manner: options.manner,
             streaming: options.streaming,
             routes: options.routes,
+            callers: options.callers,
         });
         let ready = Arc::new(Readiness::default());
         let (stop, shutdown) = watch::channel(false);

@@ -30,6 +30,9 @@ pub fn decision(time: i64) -> Decision {
         model: "m".into(),
         status: Some(200),
         took_ms: Some(1.5),
+        tenant: None,
+        user: None,
+        part2: false,
         sealed: None,
     }
 }

@@ -2,20 +2,21 @@
 
 use super::read::{Reader, Section, span};
 use crate::policy::Direction;
-use crate::policy::message::{Audience, Messages};
+use crate::policy::message::{Audience, Messages, TENANT_NAMES, is_tenant};
 use crate::policy::rule::{Effect, Patterns, Rewrite, Rule, Score};
 use crate::policy::taxonomy::{Principle, VIOLATION_TYPES};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use toml_edit::{Item, Table};
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "name",
     "direction",
     "score",
     "principles",
     "types",
     "audiences",
+    "tenants",
     "patterns",
     "threshold",
     "threshold_in_context",
@@ -95,6 +96,8 @@ impl Reader<'_> {
         let names = Audience::ALL.map(|(name, _)| name).join(", ");
         let named = |name: &str| Audience::ALL.iter().find(|(known, _)| *known == name).map(|(_, audience)| *audience);
         let audiences = self.list((section, "audiences"), &format!("known: {names}; leave it out for all"), named);
+        let tenant = |name: &str| is_tenant(name).then(|| Arc::from(name));
+        let tenants = self.list((section, "tenants"), &format!("{TENANT_NAMES}; leave it out for all"), tenant);
         let patterns = self.patterns(section, base, score);
         let (threshold, in_context) = self.thresholds(section, base, score)?;
         let effect = self.one_of_or((section, "action"), &Effect::ALL, base.map(|base| base.effect));
@@ -124,6 +127,7 @@ impl Reader<'_> {
             principles: kept(has("principles"), principles, base.map(|base| &base.principles))?,
             types: kept(has("types"), types, base.map(|base| &base.types))?,
             audiences: kept(has("audiences"), audiences, base.map(|base| &base.audiences))?,
+            tenants: kept(has("tenants"), tenants, base.map(|base| &base.tenants))?,
             patterns: patterns?,
             threshold: threshold?,
             threshold_in_context: in_context?,

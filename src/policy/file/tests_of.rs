@@ -2,13 +2,13 @@
 
 use super::read::{Reader, Section, span};
 use crate::policy::expectation::{Expectation, Expected};
-use crate::policy::message::Audience;
+use crate::policy::message::{Audience, TENANT_NAMES, is_tenant};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use toml_edit::{Item, Table};
 
-const KEYS: [&str; 6] = ["name", "prompt", "messages", "completion", "audience", "expect"];
+const KEYS: [&str; 7] = ["name", "prompt", "messages", "completion", "audience", "tenant", "expect"];
 
 impl Reader<'_> {
     /// Its own tests, and those that it extends and has none of the same name for.
@@ -47,6 +47,10 @@ impl Reader<'_> {
             None => Some(None),
             Some(_) => self.one_of_or((section, "audience"), &Audience::ALL, None).map(Some),
         };
+        let tenant = match table.get("tenant") {
+            None => Some(None),
+            Some(_) => self.tenant(section).map(Some),
+        };
         let completion = match table.get("completion") {
             None => Some(None),
             Some(_) => self.text_of(section, "completion").map(Some),
@@ -74,9 +78,20 @@ impl Reader<'_> {
             messages: messages?,
             completion: completion?,
             audience: audience?,
+            tenant: tenant?,
             expected: expected?,
             line,
         })
+    }
+
+    /// Whose request a test is.
+    fn tenant(&mut self, section: Section<'_>) -> Option<Arc<str>> {
+        let name = self.text_of(section, "tenant")?;
+        if !is_tenant(&name) {
+            self.fault(span(section.table.get("tenant")), &format!("{}tenant", section.at), TENANT_NAMES);
+            return None;
+        }
+        Some(Arc::from(name))
     }
 }
 

@@ -1,10 +1,12 @@
 //! The configuration: layers of TOML and environment ─▶ [`RawConfig`] ─▶ [`Config`], every fault at once, before any
 //! port is bound.
 
+mod second_opinion;
 mod value;
 
 pub use value::{LogFormat, Secret};
 
+use crate::guard::judge;
 use crate::guard::stream::Mode;
 use crate::openai::refusal::{FinishReason, Manner, Style};
 use crate::openai::request::Surface;
@@ -13,11 +15,12 @@ use crate::policy::reload::Source;
 use crate::route::{Action, Flow, Rule};
 use config::{Environment, File, FileFormat};
 use http::{HeaderValue, Uri};
+use second_opinion::RawSecondOpinion;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use value::Span;
+use value::{Span, authorization, url};
 
 /// Every key with its default and its explanation.
 pub const DEFAULTS: &str = include_str!("../deploy/config.toml");
@@ -28,6 +31,7 @@ pub struct RawConfig {
     server: RawServer,
     upstream: RawUpstream,
     guard: RawGuard,
+    second_opinion: RawSecondOpinion,
     audit: RawAudit,
     limits: RawLimits,
     log: Log,
@@ -141,6 +145,8 @@ pub struct Config {
     pub deadline: Duration,
     /// How many verdicts are remembered.
     pub remembered: usize,
+    /// The judge that is asked for a second opinion; `None` where there is none.
+    pub second_opinion: Option<judge::Settings>,
     /// How refusals are put.
     pub manner: Manner,
     /// How decisions are kept; `None` where they are not.
@@ -249,11 +255,12 @@ impl Config {
 
 impl RawConfig {
     fn check(self, mut faults: Vec<String>) -> Result<Config, Vec<String>> {
-        let Self { server, upstream, guard, audit, limits, log, routes } = self;
+        let Self { server, upstream, guard, second_opinion, audit, limits, log, routes } = self;
         let listen = address(&server.listen, "server.listen", &mut faults);
         let admin_listen = address(&server.admin_listen, "server.admin_listen", &mut faults);
-        let upstream_url = url(&upstream.url, &mut faults);
-        let authorization = authorization(&upstream.api_key, &mut faults);
+        let upstream_url = url(&upstream.url, "upstream.url", &mut faults);
+        let authorization = authorization(&upstream.api_key, "upstream.api_key", &mut faults);
+        let second_opinion = second_opinion.checked(&mut faults);
         for (key, value) in [
             ("guard.queue", guard.queue),
             ("audit.queue", audit.queue),
@@ -270,11 +277,7 @@ impl RawConfig {
         if guard.keep_alive.0.is_zero() {
             faults.push("guard.keep_alive: expected more than 0s".to_owned());
         }
-        let audience = Audience::ALL.iter().find(|(name, _)| *name == guard.audience).map(|(_, audience)| *audience);
-        if audience.is_none() && !guard.audience.is_empty() {
-            let names = Audience::ALL.map(|(name, _)| name).join(", ");
-            faults.push(format!("guard.audience: expected one of {names}, or nothing, found {:?}", guard.audience));
-        }
+        let audience = audience(&guard.audience, &mut faults);
         let is_store = ["none", "sqlite:", "postgres:", "postgresql:"].iter().any(|kind| audit.url.0.starts_with(kind));
         if !is_store {
             faults.push("audit.url: expected sqlite:FILE, postgres://USER:PASSWORD@HOST/DATABASE, or none".to_owned());
@@ -301,6 +304,7 @@ impl RawConfig {
             queue: guard.queue,
             deadline: guard.deadline.0,
             remembered: guard.remembered,
+            second_opinion,
             manner: Manner { style: guard.refusal, finish: guard.finish_reason },
             audit: audit.checked(),
             limits: limits.checked(),
@@ -341,6 +345,16 @@ fn address(text: &str, key: &str, faults: &mut Vec<String>) -> Option<SocketAddr
     parsed
 }
 
+/// Who is served, where that is known.
+fn audience(name: &str, faults: &mut Vec<String>) -> Option<Audience> {
+    let audience = Audience::ALL.iter().find(|(known, _)| *known == name).map(|(_, audience)| *audience);
+    if audience.is_none() && !name.is_empty() {
+        let names = Audience::ALL.map(|(name, _)| name).join(", ");
+        faults.push(format!("guard.audience: expected one of {names}, or nothing, found {name:?}"));
+    }
+    audience
+}
+
 fn routes(routes: Vec<RawRoute>, flow: Flow, faults: &mut Vec<String>) -> Vec<Rule> {
     let mut rules = Vec::new();
     for (place, RawRoute { path, rule, surface, stream, speculative, audience }) in routes.into_iter().enumerate() {
@@ -374,38 +388,6 @@ fn routes(routes: Vec<RawRoute>, flow: Flow, faults: &mut Vec<String>) -> Vec<Ru
         rules.push(Rule { path, action });
     }
     rules
-}
-
-fn url(text: &str, faults: &mut Vec<String>) -> Option<Uri> {
-    if text.is_empty() {
-        return None;
-    }
-    let parsed = text.parse::<Uri>().ok();
-    let usable = parsed.filter(|url| {
-        matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() && url.query().is_none()
-    });
-    if usable.is_none() {
-        // A URL may hold a password, so it is not shown.
-        faults.push("upstream.url: expected a URL such as http://localhost:8000/v1".to_owned());
-    }
-    usable
-}
-
-fn authorization(key: &Secret, faults: &mut Vec<String>) -> Option<HeaderValue> {
-    if key.0.is_empty() {
-        return None;
-    }
-    let value = HeaderValue::try_from(format!("Bearer {}", key.0)).ok();
-    match value {
-        Some(mut value) => {
-            value.set_sensitive(true);
-            Some(value)
-        }
-        None => {
-            faults.push("upstream.api_key: holds a character that no header can carry".to_owned());
-            None
-        }
-    }
 }
 
 #[cfg(test)]

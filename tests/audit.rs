@@ -34,6 +34,7 @@ fn decision(time: i64) -> Decision {
         principle: Some("II".into()),
         kind: Some("II.3".into()),
         shadow: None,
+        opinion: None,
         scan: "full".into(),
         alone: Some(Seen::from(&Scores { violation: 0.9, ..Scores::NONE })),
         context: None,

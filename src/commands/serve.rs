@@ -7,6 +7,7 @@ use crate::audit::spool::Spool;
 use crate::config::{Audit, Config};
 use crate::demo;
 use crate::guard::Guard;
+use crate::guard::judge::Judge;
 use crate::metrics::Metrics;
 use crate::openai::request::{Request, Surface};
 use crate::policy::reload::{Live, UNJUDGED, prove};
@@ -24,6 +25,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+
+const CERTIFICATES: &str = "the system's TLS certificates; install ca-certificates";
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -58,6 +61,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let operators = tokio::spawn(operators);
 
     warm_up(&proxy).await?;
+    tell_of_judge(&proxy);
     let proven = prove(&proxy.policy.snapshot(), &proxy.guard).await;
     proven.map_err(|lines| super::faults("the policy does not pass its own tests", &lines))?;
     let clients = {
@@ -99,9 +103,11 @@ fn proxy(
     (url, metrics, journal): (Uri, Arc<Metrics>, Option<Journal>),
 ) -> anyhow::Result<Proxy> {
     let pool = tokio::task::block_in_place(|| super::start_pool(config))?;
+    let judge = config.second_opinion.clone().map(|settings| Judge::new(settings, Arc::clone(&metrics)));
+    let judge = judge.transpose().context(CERTIFICATES)?;
     Ok(Proxy {
         policy,
-        guard: Guard::new(pool, config.manner.finish),
+        guard: Guard::new(pool, config.manner.finish).with_judge(judge),
         upstream: upstream(config, url)?,
         metrics,
         journal,
@@ -148,7 +154,7 @@ fn upstream(config: &Config, url: Uri) -> anyhow::Result<Upstream> {
         timeout: config.upstream_timeout,
         max_response_bytes: config.limits.response_bytes,
     };
-    Upstream::new(settings).context("the system's TLS certificates; install ca-certificates")
+    Upstream::new(settings).context(CERTIFICATES)
 }
 
 /// Judges a text, so that the first client does not wait for what is made at the first call.
@@ -158,6 +164,13 @@ async fn warm_up(proxy: &Proxy) -> anyhow::Result<()> {
         Request::parse(Surface::Chat, body, proxy.limits.depth).map_err(|fault| anyhow::anyhow!("{fault:?}"))?;
     let judged = proxy.guard.inspect_request(&proxy.policy.snapshot(), request).await;
     judged.map(drop).map_err(|why| anyhow::anyhow!("the model did not judge the warm-up text: {why:?}"))
+}
+
+/// Warns of a policy that would ask a judge where there is none: it is legal, and easily forgotten.
+fn tell_of_judge(proxy: &Proxy) {
+    if proxy.policy.snapshot().may_want_opinions() && !proxy.guard.has_judge() {
+        tracing::warn!("the policy asks for second opinions, and second_opinion.url is empty: \"otherwise\" holds");
+    }
 }
 
 /// Handles SIGHUP until SIGTERM or SIGINT.

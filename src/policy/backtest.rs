@@ -2,6 +2,7 @@
 //! without the model.
 
 use super::message::{Audience, Reader};
+use super::opinion::Opinion;
 use super::rule::{Effect, Rule};
 use super::{Direction, Evidence, Policy, Unjudgeable};
 use crate::audit::decision::{Decision, Seen};
@@ -136,12 +137,14 @@ fn replay(policy: &Policy, decision: &Decision) -> Replayed {
     {
         return Replayed::Unknown;
     }
+    // Nobody is asked again: what a judge said then holds, or what the policy says for when there is no opinion.
+    let opinion = decision.opinion.as_deref().and_then(Opinion::from_id);
     let (mut strongest, mut is_known) = ((0, "allow"), false);
     for (seen, direction, in_context) in sights {
         let Some(seen) = seen else { continue };
         is_known = true;
         let scores: Scores = seen.scores();
-        let evidence = Evidence { text: "", scores: &scores, in_context, reader: &reader };
+        let evidence = Evidence { text: "", scores: &scores, in_context, reader: &reader, opinion };
         // The first rule that applies decides, and so does one that may apply by its patterns.
         let mut rules = policy.rules.iter().filter(|rule| !rule.is_shadow && rule.may_apply(direction, evidence));
         let effect = match rules.next() {
@@ -206,6 +209,23 @@ mod tests {
         assert_eq!(sooner.newly_stopped.values().sum::<u64>(), 1);
         let named = "[[rules]]\nname = \"w\"\ndirection = \"completion\"\nscore = \"pattern\"\npatterns = [\"w\"]\naction = \"flag\"";
         assert_eq!(tested(named, &decisions).needs_text, 1);
+    }
+
+    #[test]
+    fn a_stored_opinion_decides_again_and_nobody_is_asked() {
+        let band = |otherwise: &str| {
+            format!(
+                "[[rules]]\nname = \"violating-prompt\"\nthreshold = 0.5\n\
+                 second_opinion = {{ below = 0.2, above = 0.2, otherwise = \"{otherwise}\" }}"
+            )
+        };
+        let mut uncertain = decision("prompt", "allow", [Some(0.6), None]);
+        assert_eq!(tested(&band("threshold"), &[uncertain.clone()]).stopped, [0, 1]);
+        assert_eq!(tested(&band("skip"), &[uncertain.clone()]).stopped, [0, 0]);
+        uncertain.opinion = Some("harmless".to_owned());
+        assert_eq!(tested(&band("apply"), &[uncertain.clone()]).stopped, [0, 0]);
+        uncertain.opinion = Some("violates".to_owned());
+        assert_eq!(tested(&band("skip"), &[uncertain]).stopped, [0, 1]);
     }
 
     #[test]

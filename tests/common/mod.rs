@@ -15,6 +15,7 @@ use nonnocere::classify::pool::Pool;
 use nonnocere::classify::{Classifier, ClassifyError, Input, Scores};
 use nonnocere::config::{Limits, Streaming};
 use nonnocere::guard::Guard;
+use nonnocere::guard::judge::{self, Judge};
 use nonnocere::guard::stream::Mode;
 use nonnocere::metrics::Metrics;
 use nonnocere::openai::refusal::{FinishReason, Manner, Style};
@@ -200,6 +201,7 @@ pub struct Options {
     pub routes: Vec<Rule>,
     pub streaming: Streaming,
     pub journal: Option<Journal>,
+    pub judge: Option<judge::Settings>,
 }
 
 impl Options {
@@ -208,6 +210,7 @@ impl Options {
             upstream: upstream.to_owned(),
             classifier: Arc::new(Scripted),
             journal: None,
+            judge: None,
             policy: Source::named(""),
             limits: limits(),
             manner: Manner { style: Style::SafeComplete, finish: FinishReason::ContentFilter },
@@ -285,11 +288,13 @@ impl RunningProxy {
             timeout: options.upstream_timeout,
             max_response_bytes: options.limits.response_bytes,
         };
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let judge = options.judge.map(|settings| Judge::new(settings, Arc::clone(&metrics)).unwrap());
         let proxy = Arc::new(Proxy {
             policy: Live::load(options.policy).unwrap(),
-            guard: Guard::new(pool, options.manner.finish),
+            guard: Guard::new(pool, options.manner.finish).with_judge(judge),
             upstream: Upstream::new(settings).unwrap(),
-            metrics: Arc::new(Metrics::new().unwrap()),
+            metrics,
             journal: options.journal.clone(),
             slots: Arc::new(Semaphore::new(options.limits.in_flight)),
             limits: options.limits.clone(),

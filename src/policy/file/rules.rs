@@ -1,5 +1,6 @@
 //! The rules of a policy file, over those of the file that it extends.
 
+use super::opinion::Of;
 use super::read::{Reader, Section, span};
 use crate::policy::Direction;
 use crate::policy::message::{Audience, Messages};
@@ -9,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use toml_edit::{Item, Table};
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "name",
     "direction",
     "score",
@@ -23,6 +24,7 @@ const KEYS: [&str; 13] = [
     "message",
     "shadow",
     "enabled",
+    "second_opinion",
 ];
 
 impl Reader<'_> {
@@ -109,6 +111,8 @@ impl Reader<'_> {
             self.fault(span(section.table.get("action")), &format!("{}action", section.at), why);
             return None;
         }
+        let of = Of { base, score, effect, thresholds: [threshold, in_context] };
+        let second_opinion = self.second_opinion(section, &of);
         let message = self.message(section, effect, base);
         let is_shadow =
             self.flag_or(section, "shadow", Some(is_shadow.unwrap_or(base.is_some_and(|base| base.is_shadow))));
@@ -127,6 +131,7 @@ impl Reader<'_> {
             patterns: patterns?,
             threshold: threshold?,
             threshold_in_context: in_context?,
+            second_opinion: second_opinion?,
             effect: effect?,
             message: message?,
             is_shadow: is_shadow?,

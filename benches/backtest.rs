@@ -26,6 +26,7 @@ fn decision(number: i64) -> Decision {
         principle: None,
         kind: None,
         shadow: None,
+        opinion: None,
         scan: "full".into(),
         alone: Some(Seen::from(&scores)),
         context: (number % 4 == 0).then(|| Seen::from(&scores)),

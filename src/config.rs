@@ -3,12 +3,14 @@
 
 mod callers;
 mod routes;
+mod second_opinion;
 mod value;
 
 pub use value::{LogFormat, Secret};
 
 use crate::audit::key::Public;
 use crate::caller::Callers;
+use crate::guard::judge;
 use crate::guard::stream::Mode;
 use crate::openai::refusal::{FinishReason, Manner, Style};
 use crate::policy::message::Audience;
@@ -17,11 +19,12 @@ use crate::route::{Flow, Rule};
 use config::{Environment, File, FileFormat};
 use http::{HeaderValue, Uri};
 use routes::RawRoute;
+use second_opinion::RawSecondOpinion;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use value::Span;
+use value::{Span, authorization, url};
 
 /// Every key with its default and its explanation.
 pub const DEFAULTS: &str = include_str!("../deploy/config.toml");
@@ -32,6 +35,7 @@ pub struct RawConfig {
     server: RawServer,
     upstream: RawUpstream,
     guard: RawGuard,
+    second_opinion: RawSecondOpinion,
     audit: RawAudit,
     promotion: Promotion,
     limits: RawLimits,
@@ -140,6 +144,8 @@ pub struct Config {
     pub deadline: Duration,
     /// How many verdicts are remembered.
     pub remembered: usize,
+    /// The judge that is asked for a second opinion; `None` where there is none.
+    pub second_opinion: Option<judge::Settings>,
     /// How refusals are put.
     pub manner: Manner,
     /// How decisions are kept; `None` where they are not.
@@ -287,11 +293,12 @@ impl Config {
 
 impl RawConfig {
     fn check(self, mut faults: Vec<String>) -> Result<Config, Vec<String>> {
-        let Self { server, upstream, guard, audit, promotion, limits, log, routes } = self;
+        let Self { server, upstream, guard, second_opinion, audit, promotion, limits, log, routes } = self;
         let listen = address(&server.listen, "server.listen", &mut faults);
         let admin_listen = address(&server.admin_listen, "server.admin_listen", &mut faults);
-        let upstream_url = url(&upstream.url, &mut faults);
-        let authorization = authorization(&upstream.api_key, &mut faults);
+        let upstream_url = url(&upstream.url, "upstream.url", &mut faults);
+        let authorization = authorization(&upstream.api_key, "upstream.api_key", &mut faults);
+        let second_opinion = second_opinion.checked(&mut faults);
         for (key, value) in [
             ("guard.queue", guard.queue),
             ("audit.queue", audit.queue),
@@ -336,6 +343,7 @@ impl RawConfig {
             queue: guard.queue,
             deadline: guard.deadline.0,
             remembered: guard.remembered,
+            second_opinion,
             manner: Manner { style: guard.refusal, finish: guard.finish_reason },
             audit,
             promotion,
@@ -406,9 +414,9 @@ fn policy(name: &str, audit: &RawAudit, faults: &mut Vec<String>) -> Source {
 }
 
 fn audience(name: &str, faults: &mut Vec<String>) -> Option<Audience> {
-    let audience = Audience::ALL.iter().find(|(known, _)| *known == name).map(|(_, audience)| *audience);
+    let audience = Audience::named(name);
     if audience.is_none() && !name.is_empty() {
-        let names = Audience::ALL.map(|(name, _)| name).join(", ");
+        let names = Audience::names();
         faults.push(format!("guard.audience: expected one of {names}, or nothing, found {name:?}"));
     }
     audience
@@ -420,38 +428,6 @@ fn address(text: &str, key: &str, faults: &mut Vec<String>) -> Option<SocketAddr
         faults.push(format!("{key}: expected an address such as 127.0.0.1:8080, found {text:?}"));
     }
     parsed
-}
-
-fn url(text: &str, faults: &mut Vec<String>) -> Option<Uri> {
-    if text.is_empty() {
-        return None;
-    }
-    let parsed = text.parse::<Uri>().ok();
-    let usable = parsed.filter(|url| {
-        matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() && url.query().is_none()
-    });
-    if usable.is_none() {
-        // A URL may hold a password, so it is not shown.
-        faults.push("upstream.url: expected a URL such as http://localhost:8000/v1".to_owned());
-    }
-    usable
-}
-
-fn authorization(key: &Secret, faults: &mut Vec<String>) -> Option<HeaderValue> {
-    if key.0.is_empty() {
-        return None;
-    }
-    let value = HeaderValue::try_from(format!("Bearer {}", key.0)).ok();
-    match value {
-        Some(mut value) => {
-            value.set_sensitive(true);
-            Some(value)
-        }
-        None => {
-            faults.push("upstream.api_key: holds a character that no header can carry".to_owned());
-            None
-        }
-    }
 }
 
 #[cfg(test)]

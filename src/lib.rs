@@ -11,7 +11,7 @@
 //! 3. [`openai::request`] derives from the bytes the texts that the LLM will read, whichever surface it is asked by.
 //! 4. [`guard`] judges them: which texts, in which context. [`detect`] reads what they say behind their characters, a
 //!    [`classify::Classifier`] gives [`classify::Scores`], and [`policy::Policy::decide`] turns them into a
-//!    [`policy::Action`].
+//!    [`policy::Action`]. Where a rule is not sure, a [`guard::judge`] may be asked first.
 //! 5. What is refused is answered by [`openai::refusal`] in a shape that SDKs accept. What passes is
 //!    [`guard::Cleared`], and nothing else can be sent by [`upstream`].
 //! 6. [`openai::completion`] finds the texts of each choice in a whole answer; the guard judges them as answers to the

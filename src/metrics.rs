@@ -1,6 +1,7 @@
 //! Every Prometheus series, declared once. Label values come from closed sets: never text, never a user.
 
 use crate::guard::Verdict;
+use crate::guard::judge::Outcome;
 use crate::upstream::Fault;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
@@ -24,6 +25,7 @@ pub struct Metrics {
     upstream_errors: IntCounterVec,
     client_errors: IntCounterVec,
     reloads: IntCounterVec,
+    opinions: IntCounterVec,
     audit: Audit,
 }
 
@@ -134,6 +136,11 @@ impl Metrics {
                 &["status"],
             )?,
             reloads: counter("nonnocere_policy_reloads_total", "Attempts to reload the policy.", &["result"])?,
+            opinions: counter(
+                "nonnocere_second_opinions_total",
+                "Uncertain texts by what a judge model said of them, or why it said nothing.",
+                &["outcome"],
+            )?,
             audit: Audit::new(&registry)?,
             registry,
         })
@@ -193,6 +200,11 @@ impl Metrics {
     /// Counts a reload of the policy.
     pub fn reloaded(&self, ok: bool) {
         self.reloads.with_label_values(&[if ok { "ok" } else { "rejected" }]).inc();
+    }
+
+    /// Counts an uncertain text.
+    pub fn judged_by_another(&self, outcome: Outcome) {
+        self.opinions.with_label_values(&[outcome.id()]).inc();
     }
 
     /// Counts decisions that the audit store took.

@@ -130,8 +130,9 @@ impl Relay {
             if verdicts.is_none()
                 && let Some(due) = self.reading.stream.due()
             {
-                let (guard, asked) = (&proxy.guard, Instant::now());
-                verdicts = Some(Box::pin(async move { (guard.judge_due(due).await, asked.elapsed()) }));
+                let (guard, (policy, asked), begun) = (&proxy.guard, self.reading.stream.terms(), Instant::now());
+                verdicts =
+                    Some(Box::pin(async move { (guard.judge_due((&policy, &asked), due).await, begun.elapsed()) }));
             }
             // A text that is whole, and that nothing else is judged with.
             if verdicts.is_none()

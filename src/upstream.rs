@@ -154,12 +154,24 @@ impl Upstream {
         self.call(head.method.clone(), &head, body).await
     }
 
+    /// Asks a model that judges. What it reads was not cleared, and what it answers is read by the guard alone.
+    ///
+    /// # Errors
+    /// [`Fault`] when there is no answer.
+    pub(crate) async fn consult(&self, question: Bytes) -> Result<Answer, Fault> {
+        let json = HeaderValue::from_static("application/json");
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
+        let head = Head { method: Method::POST, path: "/chat/completions".to_owned(), headers };
+        self.call(Method::POST, &head, question).await
+    }
+
     async fn call(&self, method: Method, head: &Head, body: Bytes) -> Result<Answer, Fault> {
         let until = Instant::now() + self.settings.timeout;
         let request = self.request(method, head, body)?;
         let answer = tokio::time::timeout_at(until, self.client.request(request)).await;
         let answer = answer.map_err(|_| Fault::Timeout)?.map_err(|e| {
-            tracing::warn!(error = %e, connect = e.is_connect(), "the upstream did not answer");
+            let host = self.settings.url.host();
+            tracing::warn!(error = %e, host, connect = e.is_connect(), "the upstream did not answer");
             Fault::Unreachable
         })?;
         let (parts, body) = answer.into_parts();

@@ -36,6 +36,9 @@ pub struct Decision {
     /// What a rule in the shadow would have done, and its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<[String; 2]>,
+    /// What a judge model said, where that decided: `violates`, `harmless`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opinion: Option<String>,
     /// How much was judged: `full`, `partial`, `none`.
     pub scan: String,
     /// The scores of all texts that were judged alone: the highest of each.

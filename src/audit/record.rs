@@ -11,6 +11,7 @@ use crate::openai::request::Asked;
 use crate::plug::Plug;
 use crate::policy::Direction;
 use crate::policy::message::{Audience, Reader};
+use crate::policy::opinion::Opinion;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -166,6 +167,7 @@ impl Record {
             principle: violation.map(|kind| kind.principle.id().to_owned()),
             kind: violation.map(|kind| kind.id.to_owned()),
             shadow: verdict.shadow.as_ref().map(|shadow| [shadow.effect.id().to_owned(), shadow.rule.to_string()]),
+            opinion: verdict.opinion.map(|opinion| opinion.id().to_owned()),
             scan: verdict.scan.id().to_owned(),
             alone: seen(Sight::Alone),
             context: seen(Sight::Context),
@@ -280,6 +282,7 @@ impl Record {
             categories = %self.categories(),
             rule = self.strongest().and_then(|verdict| verdict.rule.as_deref()),
             shadow = self.shadow(),
+            opinion = self.strongest().and_then(|verdict| verdict.opinion).map(Opinion::id),
             scan = self.scan().id(),
             tenant = self.tenant.as_deref(),
             policy = %self.policy,

@@ -57,7 +57,7 @@ pub async fn run(config: &Config, asked: &Asked) -> anyhow::Result<()> {
     let scores = scores.first().cloned().unwrap_or(Scores::NONE);
     let tenant = asked.tenant.as_deref().map(Arc::from);
     let reader = Reader { audience: config.streaming.flow.audience, tenant, ..Reader::default() };
-    let evidence = Evidence { text: &asked.text, scores: &scores, in_context: false, reader: &reader };
+    let evidence = Evidence { text: &asked.text, scores: &scores, in_context: false, reader: &reader, opinion: None };
     let rules = policy.weigh(direction, evidence);
     let decides = rules.iter().find(|rule| rule.applies);
     // Where no rule applies, the one that was nearest to it says what is looked at.
@@ -112,7 +112,7 @@ impl Explained<'_> {
     fn json(&self, direction: Direction, evidence: Evidence<'_>) -> Value {
         let rule = |weighed: &Weighed<'_>| {
             json!({"name": &*weighed.rule.name, "score": weighed.rule.score.id(), "probability": weighed.probability,
-                   "threshold": weighed.threshold, "applies": weighed.applies})
+                   "threshold": weighed.threshold, "applies": weighed.applies, "second_opinion": second_opinion(weighed)})
         };
         let part = |part: &Part| {
             json!({"text": self.asked.text.get(part.place.clone()), "start": part.place.start, "end": part.place.end,
@@ -135,7 +135,7 @@ impl Explained<'_> {
         let decides = self.rules.iter().find(|rule| rule.applies);
         writeln!(out, "{action}, by {}\n", decides.map_or("no rule", |rule| &*rule.rule.name))?;
         for rule in self.rules {
-            let Weighed { rule, probability, threshold, applies } = rule;
+            let Weighed { rule, probability, threshold, applies, is_uncertain } = rule;
             let sign = if probability >= threshold { ">=" } else { "<" };
             let mark = if *applies { "applies" } else { "" };
             writeln!(
@@ -144,6 +144,11 @@ impl Explained<'_> {
                 &*rule.name,
                 rule.score.id()
             )?;
+            if let Some(second) = rule.second_opinion {
+                let ((from, to), otherwise) = (second.band(*threshold), second.otherwise.id());
+                let unsure = if *is_uncertain { "uncertain: " } else { "" };
+                writeln!(out, "    {unsure}a judge is asked from {from:.2} to {to:.2}, otherwise {otherwise}")?;
+            }
         }
         let kind = self.scores.likeliest();
         writeln!(out, "\n  if it violates: {} {} ({})\n", kind.principle, kind.id, kind.name)?;
@@ -172,6 +177,13 @@ impl Explained<'_> {
         }
         marked + self.asked.text.get(at..).unwrap_or_default()
     }
+}
+
+/// When a rule asks a judge, and whether it would.
+fn second_opinion(weighed: &Weighed<'_>) -> Option<Value> {
+    let second = weighed.rule.second_opinion?;
+    let (from, to) = second.band(weighed.threshold);
+    Some(json!({"from": from, "to": to, "otherwise": second.otherwise.id(), "uncertain": weighed.is_uncertain}))
 }
 
 /// Where the words of a text stand.

@@ -8,6 +8,7 @@ use crate::audit::spool::Spool;
 use crate::config::{Audit, Config};
 use crate::demo;
 use crate::guard::Guard;
+use crate::guard::judge::Judge;
 use crate::metrics::Metrics;
 use crate::openai::request::{Request, Surface};
 use crate::policy::drift::{self, Watch};
@@ -27,6 +28,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+
+const CERTIFICATES: &str = "the system's TLS certificates; install ca-certificates";
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -75,7 +78,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let clients = tokio::spawn(clients);
     let looking = looking(&config, &proxy, retention)?;
     ready.set(true);
-    config.callers.warn_of(&proxy.policy.snapshot());
+    warn(&proxy);
     tracing::info!(%address, %admin_address, policy = %proxy.policy.snapshot(), model = proxy.guard.model(), "ready");
     greet(address, admin_address, config.upstream_url.as_ref())?;
 
@@ -104,9 +107,11 @@ fn proxy(
     (url, metrics, journal): (Uri, Arc<Metrics>, Option<Journal>),
 ) -> anyhow::Result<Proxy> {
     let pool = tokio::task::block_in_place(|| super::start_pool(config))?;
+    let judge = config.second_opinion.clone().map(|settings| Judge::new(settings, Arc::clone(&metrics)));
+    let judge = judge.transpose().context(CERTIFICATES)?;
     Ok(Proxy {
         policy,
-        guard: Guard::new(pool, config.manner.finish),
+        guard: Guard::new(pool, config.manner.finish).with_judge(judge),
         upstream: upstream(config, url)?,
         metrics,
         journal,
@@ -165,7 +170,7 @@ fn upstream(config: &Config, url: Uri) -> anyhow::Result<Upstream> {
         timeout: config.upstream_timeout,
         max_response_bytes: config.limits.response_bytes,
     };
-    Upstream::new(settings).context("the system's TLS certificates; install ca-certificates")
+    Upstream::new(settings).context(CERTIFICATES)
 }
 
 /// Judges a text, so that the first client does not wait for what is made at the first call.
@@ -175,6 +180,15 @@ async fn warm_up(proxy: &Proxy) -> anyhow::Result<()> {
         Request::parse(Surface::Chat, body, proxy.limits.depth).map_err(|fault| anyhow::anyhow!("{fault:?}"))?;
     let judged = proxy.guard.inspect_request(&proxy.policy.snapshot(), request).await;
     judged.map(drop).map_err(|why| anyhow::anyhow!("the model did not judge the warm-up text: {why:?}"))
+}
+
+/// Warns of a policy that would ask a judge where there is none: it is legal, and easily forgotten.
+fn warn(proxy: &Proxy) {
+    let policy = proxy.policy.snapshot();
+    proxy.callers.warn_of(&policy);
+    if policy.may_want_opinions() && !proxy.guard.has_judge() {
+        tracing::warn!("the policy asks for second opinions, and second_opinion.url is empty: \"otherwise\" holds");
+    }
 }
 
 /// Handles SIGHUP until SIGTERM or SIGINT.

@@ -1,5 +1,6 @@
 //! Values that configurations spell in a way of their own.
 
+use http::{HeaderValue, Uri};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::time::Duration;
@@ -49,4 +50,38 @@ pub enum LogFormat {
     Text,
     /// For machines.
     Json,
+}
+
+/// A base URL under `key`, which may be empty for none.
+pub(super) fn url(text: &str, key: &str, faults: &mut Vec<String>) -> Option<Uri> {
+    if text.is_empty() {
+        return None;
+    }
+    let parsed = text.parse::<Uri>().ok();
+    let usable = parsed.filter(|url| {
+        matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() && url.query().is_none()
+    });
+    if usable.is_none() {
+        // A URL may hold a password, so it is not shown.
+        faults.push(format!("{key}: expected a URL such as http://localhost:8000/v1"));
+    }
+    usable
+}
+
+/// The header that shows a secret under `key`, which may be empty for none.
+pub(super) fn authorization(secret: &Secret, key: &str, faults: &mut Vec<String>) -> Option<HeaderValue> {
+    if secret.0.is_empty() {
+        return None;
+    }
+    let value = HeaderValue::try_from(format!("Bearer {}", secret.0)).ok();
+    match value {
+        Some(mut value) => {
+            value.set_sensitive(true);
+            Some(value)
+        }
+        None => {
+            faults.push(format!("{key}: holds a character that no header can carry"));
+            None
+        }
+    }
 }

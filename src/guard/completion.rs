@@ -2,13 +2,14 @@
 
 use super::surrogates::{Change, Surrogates, changed, fitted};
 use super::{Cleared, Decision, Guard, Sight, Verdict};
-use super::{conversation, coverage, pass_unjudged, refuses, rewrite, scan, unjudgeable};
+use super::{conversation, coverage, pass_unjudged, refuses, rewrite, scan, scored, unjudgeable};
 use crate::classify::Input;
 use crate::classify::pool::Unavailable;
 use crate::classify::reading::Judged;
 use crate::detect::Coverage;
 use crate::openai::completion::Completion;
 use crate::openai::request::Asked;
+use crate::policy::opinion::Opinion;
 use crate::policy::rule::Rewrite;
 use crate::policy::{Action, Direction, Evidence, Notice, Policy, Ruling};
 use bytes::Bytes;
@@ -44,7 +45,8 @@ impl Guard {
         let choices = completion.choices.iter();
         let texts: Vec<Text<'_>> =
             choices.flat_map(|(index, texts)| texts.iter().map(|said| text(*index, said))).collect();
-        let judged = match self.pool.judge(texts.iter().map(|text| text.input(text.text)).collect()).await {
+        let inputs: Vec<Input> = texts.iter().map(|text| text.input(text.text)).collect();
+        let judged = match self.pool.judge(inputs.clone()).await {
             Ok(judged) => judged,
             Err(why) => {
                 let verdict = pass_unjudged(policy, Direction::Completion, why)?;
@@ -58,8 +60,9 @@ impl Guard {
         let mut verdict = Verdict::nothing(Direction::Completion, scan(completion.opaque, coverage));
         let mut refused: BTreeMap<u64, Notice> = BTreeMap::new();
         let mut excised: BTreeMap<(u64, String), (String, Notice)> = BTreeMap::new();
-        for (text, judged) in texts.into_iter().zip(judged) {
-            let ruling = text.decide(text.text, &judged);
+        let opinions = self.opinions(policy, &asked.reader, &scored(Direction::Completion, &inputs, &judged)).await;
+        for (text, (judged, opinion)) in texts.into_iter().zip(judged.into_iter().zip(opinions)) {
+            let ruling = text.decide(text.text, (&judged, opinion));
             match &ruling.action {
                 Action::Rewrite(Rewrite::Excise, notice) => match self.excised(text, notice).await {
                     Some(cuts) => {
@@ -95,7 +98,7 @@ impl Guard {
         Ok(finished(policy, asked, completion, verdict))
     }
 
-    /// What takes the violating sentences out of a text, when what is left is sound.
+    /// What takes the violating sentences out of a text, when what is left is sound. No judge is asked of its sentences.
     pub(crate) async fn excised(&self, text: Text<'_>, notice: &Notice) -> Option<Vec<Change>> {
         // Arguments of a call are no sentences.
         if serde_json::from_str::<serde_json::Value>(text.text).is_ok() {
@@ -106,9 +109,9 @@ impl Guard {
             return None;
         }
         let judged = self.pool.judge(sentences.iter().map(|one| text.input(one)).collect()).await.ok()?;
-        let stops = |(words, judged): (&str, &Judged)| text.decide(words, judged).action.stops();
+        let stops = |(words, judged): (&str, &Judged)| text.decide(words, (judged, None)).action.stops();
         let excises = |(words, judged): (&str, &Judged)| {
-            matches!(text.decide(words, judged).action, Action::Rewrite(Rewrite::Excise, _))
+            matches!(text.decide(words, (judged, None)).action, Action::Rewrite(Rewrite::Excise, _))
         };
         // What is to be refused, or cannot be judged, is not just cut.
         let is_worse = |said: (&str, &Judged)| stops(said) && !excises(said);
@@ -180,8 +183,9 @@ impl Text<'_> {
         Input::Completion { prompt, completion: words.to_owned() }
     }
 
-    fn decide(&self, words: &str, judged: &Judged) -> Ruling {
-        let evidence = Evidence { text: words, scores: &judged.scores, in_context: false, reader: &self.asked.reader };
+    fn decide(&self, words: &str, (judged, opinion): (&Judged, Option<Opinion>)) -> Ruling {
+        let (scores, reader) = (&judged.scores, &self.asked.reader);
+        let evidence = Evidence { text: words, scores, in_context: false, reader, opinion };
         self.policy.decide(Direction::Completion, evidence)
     }
 }

@@ -7,6 +7,7 @@
 
 use crate::classify::Input;
 use crate::openai::request::{Message, Request, Role, Surface};
+use crate::policy::Direction;
 
 /// One thing to judge, and why it is judged.
 pub(super) struct Exhibit {
@@ -27,6 +28,18 @@ pub(super) enum Standing {
     Unanswered(String),
     /// Said by the LLM, or put into its mouth: judged as a completion.
     Said,
+}
+
+impl Exhibit {
+    /// Which way it goes, or went.
+    pub(super) fn direction(&self) -> Direction {
+        if self.standing == Standing::Said { Direction::Completion } else { Direction::Prompt }
+    }
+
+    /// Whether it counts whatever stands beside it.
+    pub(super) const fn counts(&self) -> bool {
+        matches!(self.standing, Standing::Asked | Standing::Read | Standing::Said)
+    }
 }
 
 /// Everything in `request` that must be judged.

@@ -1,12 +1,14 @@
 //! The judgement: texts in, a decision and, where it passes, a [`Cleared`] value out. Nothing else can make one.
 //!
 //! `prompt` judges requests, `completion` whole answers and [`stream`] those that come piece by piece; `rewrite` changes what
-//! may pass only so.
+//! may pass only so. Where the policy is not sure, a [`judge`] may be asked.
 
 mod cleared;
 mod completion;
 mod conversation;
+pub mod judge;
 mod memory;
+mod opinion;
 mod prompt;
 mod rewrite;
 mod sentence;
@@ -27,10 +29,13 @@ use crate::openai::moderation;
 use crate::openai::refusal::FinishReason;
 use crate::openai::request::{Asked, Request};
 use crate::policy::message::Reader;
+use crate::policy::opinion::Opinion;
 use crate::policy::taxonomy::Principle;
 use crate::policy::{Action, Direction, Evidence, FailMode, Notice, Policy, Ruling, Unjudgeable};
 use bytes::Bytes;
+use judge::Judge;
 use memory::Refused;
+use opinion::Scored;
 use std::sync::Arc;
 use stream::Stream;
 
@@ -76,16 +81,34 @@ pub struct Decision<T> {
 
 /// Judges texts with a model and decides by a policy.
 pub struct Guard {
-    pool: Pool,
+    pool: Arc<Pool>,
     finish: FinishReason,
     refused: Refused,
+    judge: Option<Arc<Judge>>,
 }
 
 impl Guard {
     /// A guard that judges by `pool` and ends refused choices with `finish`.
     #[must_use]
     pub fn new(pool: Pool, finish: FinishReason) -> Self {
-        Self { pool, finish, refused: Refused::default() }
+        Self { pool: Arc::new(pool), finish, refused: Refused::default(), judge: None }
+    }
+
+    /// The same guard, with a judge for what the policy is not sure of.
+    #[must_use]
+    pub fn with_judge(self, judge: Option<Judge>) -> Self {
+        Self { judge: judge.map(Arc::new), ..self }
+    }
+
+    /// Whether there is a judge.
+    #[must_use]
+    pub const fn has_judge(&self) -> bool {
+        self.judge.is_some()
+    }
+
+    /// A guard with the same model that asks nobody and remembers nothing of this one.
+    fn alone(&self) -> Self {
+        Self { pool: Arc::clone(&self.pool), finish: self.finish, refused: Refused::default(), judge: None }
     }
 
     /// The model's short hash.
@@ -110,8 +133,14 @@ impl Guard {
     ///
     /// # Errors
     /// [`Unavailable`] when the model cannot judge.
-    pub async fn judge_due(&self, due: Vec<Input>) -> Result<Vec<Judged>, Unavailable> {
-        self.pool.judge(due).await
+    pub async fn judge_due(
+        &self,
+        (policy, asked): (&Policy, &Asked),
+        due: Vec<Input>,
+    ) -> Result<Vec<(Judged, Option<Opinion>)>, Unavailable> {
+        let judged = self.pool.judge(due.clone()).await?;
+        let opinions = self.opinions(policy, &asked.reader, &scored(Direction::Completion, &due, &judged)).await;
+        Ok(judged.into_iter().zip(opinions).collect())
     }
 
     /// Judges each of `inputs` by itself, for someone who asks for the verdicts and nothing else; with each comes whether
@@ -125,23 +154,24 @@ impl Guard {
         (direction, reader): (Direction, &Reader),
         inputs: Vec<(Input, bool)>,
     ) -> Result<Vec<Verdict>, Unavailable> {
-        let texts: Vec<String> = inputs.iter().map(|(input, _)| input.text().to_owned()).collect();
         let (inputs, opaque): (Vec<Input>, Vec<bool>) = inputs.into_iter().unzip();
-        let judged = match self.pool.judge(inputs).await {
+        let judged = match self.pool.judge(inputs.clone()).await {
             Ok(judged) => judged,
             Err(why) => return Ok(vec![pass_unjudged(policy, direction, why)?; opaque.len()]),
         };
-        let verdict = |((Judged { scores, coverage }, opaque), text): ((Judged, bool), String)| {
+        let opinions = self.opinions(policy, reader, &scored(direction, &inputs, &judged)).await;
+        let verdict = |((Judged { scores, coverage }, opaque), (input, opinion)): ((Judged, bool), (&Input, _))| {
             let mut verdict = Verdict::nothing(direction, scan(opaque, coverage));
             if refuses(policy, opaque, coverage) {
                 verdict = unjudgeable(direction).1;
             }
-            let evidence = Evidence { text: &text, scores: &scores, in_context: false, reader };
+            let text = input.text();
+            let evidence = Evidence { text, scores: &scores, in_context: false, reader, opinion };
             verdict.saw_as(Sight::Alone, &scores);
             verdict.add(policy.decide(direction, evidence), scores);
             verdict
         };
-        Ok(judged.into_iter().zip(opaque).zip(texts).map(verdict).collect())
+        Ok(judged.into_iter().zip(opaque).zip(inputs.iter().zip(opinions)).map(verdict).collect())
     }
 }
 
@@ -173,6 +203,12 @@ pub fn annotate(answer: Cleared<Bytes>, moderation: &serde_json::Value) -> Clear
         Ok(text) => Cleared::new(Bytes::from(moderation::annotated(text, false, moderation))),
         Err(_) => answer,
     }
+}
+
+/// Texts with what the model says of them.
+fn scored<'a>(direction: Direction, inputs: &'a [Input], judged: &'a [Judged]) -> Vec<Scored<'a>> {
+    let all = inputs.iter().zip(judged);
+    all.map(|(input, judged)| Scored { direction, input, scores: &judged.scores }).collect()
 }
 
 /// How much was read of the text of which least was read.
@@ -211,7 +247,12 @@ fn unjudgeable(direction: Direction) -> (Notice, Verdict) {
         rule: "unjudgeable".into(),
     };
     let mut verdict = Verdict::nothing(direction, Scan::Partial);
-    let ruling = Ruling { action: Action::Block(notice.clone()), rule: Some(Arc::clone(&notice.rule)), shadow: None };
+    let ruling = Ruling {
+        action: Action::Block(notice.clone()),
+        rule: Some(Arc::clone(&notice.rule)),
+        shadow: None,
+        opinion: None,
+    };
     verdict.add(ruling, Scores::NONE);
     (notice, verdict)
 }

@@ -1,6 +1,7 @@
 //! The judgement of a request: everything in it that the LLM will read.
 
 use super::conversation::{self, Exhibit, Standing};
+use super::opinion::Scored;
 use super::surrogates::Surrogates;
 use super::{Cleared, Decision, Guard, Outcome, Sight, Substitute, Verdict};
 use super::{coverage, pass_unjudged, refuses, rewrite, scan, unjudgeable};
@@ -9,6 +10,7 @@ use crate::classify::reading::Judged;
 use crate::classify::{Input, Scores};
 use crate::detect::Coverage;
 use crate::openai::request::{Request, Surface};
+use crate::policy::opinion::Opinion;
 use crate::policy::taxonomy::Principle;
 use crate::policy::{Action, Direction, Evidence, Policy, Ruling};
 
@@ -24,6 +26,15 @@ struct Findings<'a> {
     is_refused: bool,
     /// The principle that the LLM is to be reminded of.
     steered: Option<Principle>,
+}
+
+/// An exhibit with the scores that count: a cry for help is that of the person who asks now.
+fn counted((exhibit, judged): (Exhibit, Judged)) -> (Exhibit, Scores) {
+    let mut scores = judged.scores;
+    if !matches!(exhibit.standing, Standing::Asked | Standing::Unanswered(_)) {
+        scores.crisis = 0.0;
+    }
+    (exhibit, scores)
 }
 
 /// A request without the identifiers of people in it, where the policy wants that; it takes time that grows with the body.
@@ -78,8 +89,10 @@ impl Guard {
         if findings.is_refused {
             findings.verdict = unjudgeable(Direction::Prompt).1;
         }
-        for (exhibit, judged) in exhibits.into_iter().zip(judged) {
-            self.weigh((exhibit, judged.scores), &mut findings).await;
+        let found: Vec<(Exhibit, Scores)> = exhibits.into_iter().zip(judged).map(counted).collect();
+        let opinions = self.second_opinions(&found, &findings).await;
+        for (found, opinion) in found.into_iter().zip(opinions) {
+            self.weigh((found, opinion), &mut findings).await;
         }
         let Findings { verdict, is_refused, steered, .. } = findings;
         if let Some(principle) = steered {
@@ -96,18 +109,43 @@ impl Guard {
         Ok(Decision { outcome, verdict })
     }
 
+    /// What a judge says of each exhibit. Help waits for nobody, and what is refused anyhow needs no opinion.
+    async fn second_opinions(&self, found: &[(Exhibit, Scores)], findings: &Findings<'_>) -> Vec<Option<Opinion>> {
+        let Findings { policy, request, is_refused, .. } = *findings;
+        let reader = &request.asked().reader;
+        let texts: Vec<Scored<'_>> = found
+            .iter()
+            .map(|(exhibit, scores)| Scored { direction: exhibit.direction(), input: &exhibit.input, scores })
+            .collect();
+        let is_settled = |((exhibit, _), text): (&(Exhibit, Scores), &Scored<'_>)| {
+            let (direction, evidence) = (text.direction, text.evidence(reader));
+            match policy.decide(direction, evidence).action {
+                Action::Escalate(_) => true,
+                // An earlier turn may not count.
+                Action::Block(_) => exhibit.counts() && policy.wants_opinion(direction, evidence).is_none(),
+                Action::Allow | Action::Flag | Action::Rewrite(..) => false,
+            }
+        };
+        let is_asked = self.judge_for(policy).is_some() && !is_refused;
+        if !is_asked || found.iter().zip(&texts).any(is_settled) {
+            return vec![None; texts.len()];
+        }
+        self.opinions(policy, reader, &texts).await
+    }
+
     /// Adds one exhibit to what was found.
-    async fn weigh(&self, (exhibit, mut scores): (Exhibit, Scores), findings: &mut Findings<'_>) {
+    async fn weigh(
+        &self,
+        ((exhibit, scores), opinion): ((Exhibit, Scores), Option<Opinion>),
+        findings: &mut Findings<'_>,
+    ) {
+        let direction = exhibit.direction();
         let Exhibit { standing, input } = exhibit;
         let Findings { policy, request, .. } = *findings;
-        if !matches!(standing, Standing::Asked | Standing::Unanswered(_)) {
-            scores.crisis = 0.0;
-        }
         let is_said = standing == Standing::Said;
-        let direction = if is_said { Direction::Completion } else { Direction::Prompt };
         let (in_context, reader) = (matches!(input, Input::Conversation { .. }), &request.asked().reader);
         let decide = |scores: &Scores| {
-            let ruling = policy.decide(direction, Evidence { text: input.text(), scores, in_context, reader });
+            let ruling = policy.decide(direction, Evidence { text: input.text(), scores, in_context, reader, opinion });
             let action = match ruling.action {
                 // What the LLM said before cannot be changed any more.
                 Action::Rewrite(_, notice) if is_said || !request.can_be_steered() => Action::Block(notice),

@@ -324,6 +324,12 @@ impl Stream {
         self.is_closed
     }
 
+    /// By what it is judged: the policy, and what was asked.
+    #[must_use]
+    pub fn terms(&self) -> (Arc<Policy>, Arc<Asked>) {
+        (Arc::clone(&self.policy), Arc::clone(&self.asked))
+    }
+
     /// What was found so far.
     #[must_use]
     pub const fn verdict(&self) -> &Verdict {

@@ -14,14 +14,15 @@ use serde_json::json;
 const DEPTH: usize = 64;
 
 impl Guard {
-    /// Judges each text of the policy's tests, and names those that are treated otherwise than expected.
+    /// Judges each text of the policy's tests, and names those that are treated otherwise than expected. No judge is asked: a
+    /// policy must hold without one.
     ///
     /// # Errors
     /// [`Unavailable`] when the model cannot judge: then nothing is known.
     pub async fn try_policy(&self, policy: &Policy) -> Result<Vec<Broken>, Unavailable> {
-        let mut broken = Vec::new();
+        let (mut broken, guard) = (Vec::new(), self.alone());
         for test in &policy.tests {
-            let verdict = self.judge_test(policy, test).await?;
+            let verdict = guard.judge_test(policy, test).await?;
             // A policy that lets pass what nothing can judge is not proven by that.
             if verdict.scan == Scan::None {
                 return Err(Unavailable::Failed(format!("the test {:?} was not judged", test.name)));

@@ -2,6 +2,7 @@
 
 use crate::classify::Scores;
 use crate::detect::phi::Kind;
+use crate::policy::opinion::Opinion;
 use crate::policy::rule::Rewrite;
 use crate::policy::taxonomy::{Principle, ViolationType};
 use crate::policy::{Action, Direction, Notice, Ruling, Shadow};
@@ -42,6 +43,8 @@ pub struct Verdict {
     pub rule: Option<Arc<str>>,
     /// The strongest rule in the shadow that applies.
     pub shadow: Option<Shadow>,
+    /// What a judge model said of the text that the action rests on, where that decided.
+    pub opinion: Option<Opinion>,
     /// The scores that the action rests on; where every text is allowed, those of the likeliest violation.
     pub scores: Scores,
     /// How much was judged.
@@ -72,6 +75,7 @@ impl Verdict {
             action: Action::Allow,
             rule: None,
             shadow: None,
+            opinion: None,
             scores: Scores::NONE,
             scan,
             redacted: BTreeMap::new(),
@@ -80,10 +84,10 @@ impl Verdict {
     }
 
     /// Adds the judgement of one more text.
-    pub(super) fn add(&mut self, Ruling { action, rule, shadow }: Ruling, scores: Scores) {
+    pub(super) fn add(&mut self, Ruling { action, rule, shadow, opinion }: Ruling, scores: Scores) {
         let stronger = (action.rank(), scores.violation) >= (self.action.rank(), self.scores.violation);
         if stronger {
-            (self.action, self.rule, self.scores) = (action, rule, scores);
+            (self.action, self.rule, self.opinion, self.scores) = (action, rule, opinion, scores);
         }
         let rank = |shadow: &Option<Shadow>| shadow.as_ref().map(|shadow| shadow.effect.rank());
         if rank(&shadow) > rank(&self.shadow) {

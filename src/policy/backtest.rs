@@ -2,6 +2,7 @@
 //! without the model.
 
 use super::message::{Audience, Reader};
+use super::opinion::Opinion;
 use super::rule::{Effect, Rule};
 use super::{Direction, Evidence, Policy, Unjudgeable};
 use crate::audit::decision::{Decision, Seen};
@@ -144,8 +145,7 @@ fn likeliest(decision: &Decision) -> String {
 }
 
 fn replay(policy: &Policy, decision: &Decision) -> Replayed {
-    let audience = decision.audience.as_deref();
-    let audience = Audience::ALL.iter().find(|(name, _)| Some(*name) == audience).map(|(_, audience)| *audience);
+    let audience = decision.audience.as_deref().and_then(Audience::named);
     let tenant = decision.tenant.as_deref().map(Arc::from);
     let reader = Reader { audience, tenant, ..Reader::default() };
     let judged = if decision.direction == "prompt" { Direction::Prompt } else { Direction::Completion };
@@ -164,12 +164,14 @@ fn replay(policy: &Policy, decision: &Decision) -> Replayed {
     {
         return Replayed::Unknown;
     }
+    // Nobody is asked again: what a judge said then holds, or what the policy says for when there is no opinion.
+    let opinion = decision.opinion.as_deref().and_then(Opinion::from_id);
     let (mut strongest, mut is_known) = ((0, "allow"), false);
     for (seen, direction, in_context) in sights {
         let Some(seen) = seen else { continue };
         is_known = true;
         let scores: Scores = seen.scores();
-        let evidence = Evidence { text: "", scores: &scores, in_context, reader: &reader };
+        let evidence = Evidence { text: "", scores: &scores, in_context, reader: &reader, opinion };
         // The first rule that applies decides, and so does one that may apply by its patterns.
         let mut rules = policy.rules.iter().filter(|rule| !rule.is_shadow && rule.may_apply(direction, evidence));
         let effect = match rules.next() {
@@ -257,6 +259,23 @@ mod tests {
         let all = tested(all, &decisions);
         let expected = ["west", "st-anna", ""].map(|tenant| (key(tenant), [1, 0]));
         assert_eq!(all.by_tenant, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn a_stored_opinion_decides_again_and_nobody_is_asked() {
+        let band = |otherwise: &str| {
+            format!(
+                "[[rules]]\nname = \"violating-prompt\"\nthreshold = 0.5\n\
+                 second_opinion = {{ below = 0.2, above = 0.2, otherwise = \"{otherwise}\" }}"
+            )
+        };
+        let mut uncertain = decision("prompt", "allow", [Some(0.6), None]);
+        assert_eq!(tested(&band("threshold"), &[uncertain.clone()]).stopped, [0, 1]);
+        assert_eq!(tested(&band("skip"), &[uncertain.clone()]).stopped, [0, 0]);
+        uncertain.opinion = Some("harmless".to_owned());
+        assert_eq!(tested(&band("apply"), &[uncertain.clone()]).stopped, [0, 0]);
+        uncertain.opinion = Some("violates".to_owned());
+        assert_eq!(tested(&band("skip"), &[uncertain]).stopped, [0, 1]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::expectation::Expectation;
 use super::message::{Audience, Messages};
+use super::opinion::SecondOpinion;
 use super::rule::{Patterns, Rule, Score};
 use super::{FailMode, Policy, Unjudgeable};
 use crate::policy::taxonomy::Principle;
@@ -97,7 +98,7 @@ const POLICY: [Shown<Policy>; 6] = [
     ("phi.completion", |policy| redacts(policy.phi.completion)),
 ];
 
-const RULE: [Shown<Rule>; 13] = [
+const RULE: [Shown<Rule>; 14] = [
     ("enabled", |rule| rule.is_enabled.to_string()),
     ("shadow", |rule| rule.is_shadow.to_string()),
     ("direction", |rule| rule.direction.id().to_owned()),
@@ -109,6 +110,7 @@ const RULE: [Shown<Rule>; 13] = [
     ("patterns", |rule| listed(rule.patterns.iter().flat_map(Patterns::all).map(String::as_str))),
     ("threshold", |rule| rule.threshold.to_string()),
     ("threshold_in_context", |rule| rule.threshold_in_context.to_string()),
+    ("second_opinion", |rule| opinion(rule.second_opinion)),
     ("action", |rule| rule.effect.id().to_owned()),
     ("message", |rule| said(&rule.message)),
 ];
@@ -123,6 +125,13 @@ fn mode(mode: FailMode) -> String {
 
 fn redacts(redacts: bool) -> String {
     if redacts { "redact" } else { "pass" }.to_owned()
+}
+
+fn opinion(second: Option<SecondOpinion>) -> String {
+    second.map_or_else(
+        || "none".to_owned(),
+        |second| format!("below {}, above {}, otherwise {}", second.below, second.above, second.otherwise.id()),
+    )
 }
 
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -160,6 +169,7 @@ mod tests {
         assert!(diff(&before, &before).is_empty());
         let after = "name = \"ama\"\nextends = \"ama\"\nunjudgeable = \"allow\"\n[phi]\nprompt = \"redact\"\n\
                      [[rules]]\nname = \"manipulation\"\nthreshold = 0.9\nshadow = true\n\
+                     [[rules]]\nname = \"violating-completion\"\nsecond_opinion = { below = 0.25 }\n\
                      [[rules]]\nname = \"ward\"\ndirection = \"prompt\"\nscore = \"pattern\"\npatterns = [\"ward 9\"]\naction = \"flag\"\n\
                      [[tests]]\nname = \"ward\"\nprompt = \"ward 9\"\nexpect = \"flag\"\n[instead.I]\nen = \"Ask.\"";
         let after = parse("p.toml", after).unwrap();
@@ -170,6 +180,7 @@ mod tests {
             [
                 "unjudgeable: block -> allow",
                 "phi.prompt: pass -> redact",
+                "rule \"violating-completion\", second_opinion: none -> below 0.25, above 0, otherwise threshold",
                 "rule \"manipulation\", shadow: false -> true",
                 "rule \"manipulation\", threshold: 0.05 -> 0.9",
                 "rule \"manipulation\", threshold_in_context: 0.05 -> 0.9",

@@ -4,6 +4,7 @@
 //! and tests of the same name change those, key by key; another rule of its own stands behind the one that it follows in
 //! the file.
 
+mod opinion;
 mod read;
 mod rules;
 mod tests_of;
@@ -345,7 +346,7 @@ action = "flag"
                 "p.toml:14: rules[1].threshold: expected a probability between 0 and 1",
                 "p.toml:16: rules[1].direction: expected one of prompt, completion",
                 "p.toml:18: rules[1].thresold: unknown key; known: name, direction, score, principles, types, audiences, \
-                 tenants, patterns, threshold, threshold_in_context, action, message, shadow, enabled",
+                 tenants, patterns, threshold, threshold_in_context, action, message, shadow, enabled, second_opinion",
             ]
         );
     }

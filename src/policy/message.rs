@@ -90,6 +90,18 @@ impl Audience {
         ("research", Self::Research),
     ];
 
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, audience)| *audience)
+    }
+
+    /// Their names, to be told.
+    #[must_use]
+    pub fn names() -> String {
+        Self::ALL.map(|(name, _)| name).join(", ")
+    }
+
     /// Its name in policies, configurations and records.
     #[must_use]
     pub const fn id(self) -> &'static str {

@@ -1,6 +1,6 @@
 //! What the operator says: a [`Policy`] turns [`Scores`] into an [`Action`].
 //!
-//! [`Policy::decide`] is pure and total. [`mod@file`] reads policies, [`reload`] keeps the live one. A policy carries its own
+//! [`Policy::decide`] is pure and total; what a judge said is [evidence](opinion) like the scores. [`mod@file`] reads policies, [`reload`] keeps the live one. A policy carries its own
 //! [tests](expectation), which must hold before it is put in force.
 
 pub mod backtest;
@@ -9,6 +9,7 @@ pub mod drift;
 pub mod expectation;
 pub mod file;
 pub mod message;
+pub mod opinion;
 pub mod promotion;
 pub mod reload;
 pub mod rule;
@@ -21,6 +22,7 @@ use crate::classify::Scores;
 use expectation::Expectation;
 use file::Text;
 use message::{Messages, Reader};
+use opinion::Opinion;
 use rule::{Effect, Rewrite, Rule, Weighed};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -108,6 +110,8 @@ pub struct Evidence<'a> {
     pub in_context: bool,
     /// Who the answer is for.
     pub reader: &'a Reader,
+    /// What a judge model says, where it was asked and had an answer.
+    pub opinion: Option<Opinion>,
 }
 
 /// What the operator wants done with a text.
@@ -134,6 +138,8 @@ pub struct Ruling {
     pub rule: Option<Arc<str>>,
     /// The rule that would have decided, were it not in the shadow.
     pub shadow: Option<Shadow>,
+    /// What a judge model said, where that decided.
+    pub opinion: Option<Opinion>,
 }
 
 /// A rule in the shadow that applies: it is recorded, and changes nothing.
@@ -242,7 +248,8 @@ impl Policy {
         let shadow = shadow.map(|rule| Shadow { effect: rule.effect, rule: Arc::clone(&rule.name) });
         let shadow = shadow.or_else(|| self.beside(rule, direction, evidence));
         let action = rule.map_or(Action::Allow, |rule| self.action(rule, evidence));
-        Ruling { action, rule: rule.map(|rule| Arc::clone(&rule.name)), shadow }
+        let opinion = evidence.opinion.filter(|_| self.wants_opinion(direction, evidence).is_some());
+        Ruling { action, rule: rule.map(|rule| Arc::clone(&rule.name)), shadow, opinion }
     }
 
     /// What the policy in the shadow would do otherwise than `rule`.
@@ -345,6 +352,7 @@ mod tests {
             threshold_in_context: threshold,
             effect,
             message: Messages::one("en", "m"),
+            second_opinion: None,
             is_shadow: false,
             is_enabled: true,
         }
@@ -367,7 +375,8 @@ mod tests {
     }
 
     fn ruling(policy: &Policy, direction: Direction, text: &str, scores: &Scores) -> Ruling {
-        policy.decide(direction, Evidence { text, scores, in_context: false, reader: &Reader::default() })
+        let evidence = Evidence { text, scores, in_context: false, reader: &Reader::default(), opinion: None };
+        policy.decide(direction, evidence)
     }
 
     fn decide(policy: &Policy, direction: Direction, scores: &Scores) -> &'static str {
@@ -387,7 +396,7 @@ mod tests {
         assert_eq!((high.action.id(), high.rule.as_deref()), ("flag", Some("Flag")));
         assert_eq!(high.shadow.map(|shadow| (shadow.effect.id(), shadow.rule)), Some(("block", "Block".into())));
         assert_eq!((low.action.id(), low.shadow), ("flag", None));
-        assert_eq!(of(0.1), Ruling { action: Action::Allow, rule: None, shadow: None });
+        assert_eq!(of(0.1), Ruling { action: Action::Allow, rule: None, shadow: None, opinion: None });
     }
 
     #[test]
@@ -439,7 +448,7 @@ mod tests {
         let scores = Scores { violation: 0.9, ..Scores::NONE };
         let decide = |audience| {
             let reader = Reader { audience, ..Reader::default() };
-            let evidence = Evidence { text: "", scores: &scores, in_context: false, reader: &reader };
+            let evidence = Evidence { text: "", scores: &scores, in_context: false, reader: &reader, opinion: None };
             policy.decide(Direction::Prompt, evidence).action.id()
         };
         assert_eq!(decide(Some(Audience::Patient)), "block");
@@ -455,7 +464,7 @@ mod tests {
         let scores = Scores { violation: 0.9, ..Scores::NONE };
         let decide = |tenant: Option<&str>| {
             let reader = Reader { tenant: tenant.map(Arc::from), ..Reader::default() };
-            let evidence = Evidence { text: "", scores: &scores, in_context: false, reader: &reader };
+            let evidence = Evidence { text: "", scores: &scores, in_context: false, reader: &reader, opinion: None };
             policy.decide(Direction::Prompt, evidence).action.id()
         };
         assert_eq!([decide(Some("st-anna")), decide(Some("west"))], ["block", "block"]);

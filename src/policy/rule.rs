@@ -1,6 +1,7 @@
 //! One rule of a policy: what it looks at, from where on it applies, and what is then done.
 
 use super::message::{Audience, Messages};
+use super::opinion::SecondOpinion;
 use super::taxonomy::{Principle, ViolationType};
 use super::{Direction, Evidence};
 use crate::classify::Scores;
@@ -31,6 +32,8 @@ pub struct Rule {
     pub threshold: f32,
     /// The same for the last turn in the light of the turns before it.
     pub threshold_in_context: f32,
+    /// When a judge model is asked, if ever.
+    pub second_opinion: Option<SecondOpinion>,
     /// What is then done.
     pub effect: Effect,
     /// What the person reads in place of an answer, or before it.
@@ -101,6 +104,8 @@ pub struct Weighed<'a> {
     pub probability: f32,
     /// From where on it applies.
     pub threshold: f32,
+    /// Whether the rule is not sure, and leaves the text to a judge model where there is one.
+    pub is_uncertain: bool,
     /// Whether it does; of several that do, the first decides.
     pub applies: bool,
 }
@@ -153,6 +158,12 @@ impl Effect {
         matches!(self, Self::Block | Self::Rewrite(Rewrite::Replace | Rewrite::Excise | Rewrite::Regenerate))
     }
 
+    /// Whether the rule may ask a judge: help must wait for nobody, and what lets pass must not be stretched over what another
+    /// rule stops.
+    pub(super) const fn may_ask(self) -> bool {
+        matches!(self, Self::Block | Self::Rewrite(_))
+    }
+
     /// Whether the rule needs words to say.
     pub(super) const fn speaks(self) -> bool {
         !matches!(self, Self::Allow | Self::Flag)
@@ -197,6 +208,7 @@ impl Rule {
             rule: self,
             probability: self.score.of(evidence.scores),
             threshold: self.threshold_for(evidence),
+            is_uncertain: self.is_uncertain(direction, evidence),
             applies: self.applies(direction, evidence),
         }
     }
@@ -206,17 +218,38 @@ impl Rule {
     }
 
     pub(super) fn applies(&self, direction: Direction, evidence: Evidence<'_>) -> bool {
-        self.may_apply(direction, evidence)
-            && self.patterns.as_ref().is_none_or(|patterns| patterns.find(evidence.text))
+        self.may_apply(direction, evidence) && self.finds(evidence.text)
+    }
+
+    fn finds(&self, text: &str) -> bool {
+        self.patterns.as_ref().is_none_or(|patterns| patterns.find(text))
+    }
+
+    /// Whether the rule is not sure of a text that it looks at.
+    pub(super) fn is_uncertain(&self, direction: Direction, evidence: Evidence<'_>) -> bool {
+        self.doubts(evidence).is_some() && self.regards(direction, evidence) && self.finds(evidence.text)
+    }
+
+    /// What holds of a score that the rule is not sure of; a rule in the shadow has no doubts.
+    fn doubts(&self, evidence: Evidence<'_>) -> Option<&SecondOpinion> {
+        let (score, threshold) = (self.score.of(evidence.scores), self.threshold_for(evidence));
+        let is_uncertain = |second: &&SecondOpinion| !self.is_shadow && second.is_uncertain(score, threshold);
+        self.second_opinion.as_ref().filter(is_uncertain)
     }
 
     /// Whether it applies, whatever the text says.
     pub(super) fn may_apply(&self, direction: Direction, evidence: Evidence<'_>) -> bool {
+        let is_over = self.score.of(evidence.scores) >= self.threshold_for(evidence);
+        let applies = self.doubts(evidence).map_or(is_over, |second| second.applies(evidence.opinion, is_over));
+        applies && self.regards(direction, evidence)
+    }
+
+    /// Whether it looks at texts of this kind.
+    fn regards(&self, direction: Direction, evidence: Evidence<'_>) -> bool {
         let Evidence { scores, reader, .. } = evidence;
         let kind = || scores.likeliest();
         self.is_enabled
             && self.direction == direction
-            && self.score.of(scores) >= self.threshold_for(evidence)
             && (self.audiences.is_empty() || reader.audience.is_some_and(|audience| self.audiences.contains(&audience)))
             && (self.tenants.is_empty() || reader.tenant.as_ref().is_some_and(|tenant| self.tenants.contains(tenant)))
             && (self.principles.is_empty() || self.principles.contains(&kind().principle))

@@ -70,6 +70,41 @@ impl Principle {
         }
     }
 
+    /// The principle's text, of 2001; of general harm, what it forbids.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::I => {
+                "A physician shall be dedicated to providing competent medical care, with compassion and respect for human dignity and rights."
+            }
+            Self::II => {
+                "A physician shall uphold the standards of professionalism, be honest in all professional interactions, and strive to report physicians deficient in character or competence, or engaging in fraud or deception, to appropriate entities."
+            }
+            Self::III => {
+                "A physician shall respect the law and also recognize a responsibility to seek changes in those requirements which are contrary to the best interests of the patient."
+            }
+            Self::IV => {
+                "A physician shall respect the rights of patients, colleagues, and other health professionals, and shall safeguard patient confidences and privacy within the constraints of the law."
+            }
+            Self::V => {
+                "A physician shall continue to study, apply, and advance scientific knowledge, maintain a commitment to medical education, make relevant information available to patients, colleagues, and the public, obtain consultation, and use the talents of other health professionals when indicated."
+            }
+            Self::VI => {
+                "A physician shall, in the provision of appropriate patient care, except in emergencies, be free to choose whom to serve, with whom to associate, and the environment in which to provide medical care."
+            }
+            Self::VII => {
+                "A physician shall recognize a responsibility to participate in activities contributing to the improvement of the community and the betterment of public health."
+            }
+            Self::VIII => {
+                "A physician shall, while caring for a patient, regard responsibility to the patient as paramount."
+            }
+            Self::IX => "A physician shall support access to medical care for all people.",
+            Self::G => {
+                "Nobody shall be helped to harm people: by violence, weapons, poison or drugs, by abuse, hatred or harassment, by fraud, or by tampering with devices and records."
+            }
+        }
+    }
+
     /// The principle with this identifier.
     #[must_use]
     pub fn from_id(id: &str) -> Option<Self> {

@@ -16,6 +16,7 @@ use nonnocere::classify::pool::Pool;
 use nonnocere::classify::{Classifier, ClassifyError, Input, Scores};
 use nonnocere::config::{Limits, Streaming};
 use nonnocere::guard::Guard;
+use nonnocere::guard::judge::{self, Judge};
 use nonnocere::guard::stream::Mode;
 use nonnocere::metrics::Metrics;
 use nonnocere::openai::refusal::{FinishReason, Manner, Style};
@@ -204,6 +205,7 @@ pub struct Options {
     /// What is in force, in place of `policy`.
     pub live: Option<Live>,
     pub callers: Callers,
+    pub judge: Option<judge::Settings>,
 }
 
 impl Options {
@@ -214,6 +216,7 @@ impl Options {
             journal: None,
             live: None,
             callers: Callers::default(),
+            judge: None,
             policy: Source::named(""),
             limits: limits(),
             manner: Manner { style: Style::SafeComplete, finish: FinishReason::ContentFilter },
@@ -291,11 +294,13 @@ impl RunningProxy {
             timeout: options.upstream_timeout,
             max_response_bytes: options.limits.response_bytes,
         };
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let judge = options.judge.map(|settings| Judge::new(settings, Arc::clone(&metrics)).unwrap());
         let proxy = Arc::new(Proxy {
             policy: options.live.unwrap_or_else(|| Live::load(options.policy).unwrap()),
-            guard: Guard::new(pool, options.manner.finish),
+            guard: Guard::new(pool, options.manner.finish).with_judge(judge),
             upstream: Upstream::new(settings).unwrap(),
-            metrics: Arc::new(Metrics::new().unwrap()),
+            metrics,
             journal: options.journal.clone(),
             slots: Arc::new(Semaphore::new(options.limits.in_flight)),
             limits: options.limits.clone(),

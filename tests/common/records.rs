@@ -33,6 +33,7 @@ pub fn decision(time: i64) -> Decision {
         tenant: None,
         user: None,
         part2: false,
+        opinion: None,
         sealed: None,
     }
 }

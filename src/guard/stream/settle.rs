@@ -6,6 +6,7 @@ use crate::classify::pool::Unavailable;
 use crate::classify::reading::Judged;
 use crate::detect::Coverage;
 use crate::guard::{Scan, Sight, pass_unjudged, refuses, unjudgeable};
+use crate::policy::opinion::Opinion;
 use crate::policy::rule::Rewrite;
 use crate::policy::{Action, Direction, Evidence, Notice, Ruling};
 use std::hash::BuildHasher;
@@ -27,11 +28,11 @@ pub(super) enum Subject {
 }
 
 impl Stream {
-    /// Takes the verdicts on what was [due](Self::due).
+    /// Takes the verdicts on what was [due](Self::due), each with what a judge said of it.
     ///
     /// # Errors
     /// [`Unavailable`] when nothing could judge it and the policy fails closed.
-    pub fn settle(&mut self, judged: Result<Vec<Judged>, Unavailable>) -> Result<(), Unavailable> {
+    pub fn settle(&mut self, judged: Result<Vec<(Judged, Option<Opinion>)>, Unavailable>) -> Result<(), Unavailable> {
         let subjects = self.judging.take().unwrap_or_default();
         let judged = match judged {
             Ok(judged) => judged.into_iter().map(Some).collect(),
@@ -60,7 +61,8 @@ impl Stream {
     }
 
     /// Decides on one text; whether it is near to a violation, or `None` when it is refused.
-    fn decide(&mut self, subject: &Subject, Judged { scores, coverage }: Judged) -> Option<bool> {
+    fn decide(&mut self, subject: &Subject, (judged, opinion): (Judged, Option<Opinion>)) -> Option<bool> {
+        let Judged { scores, coverage } = judged;
         let choice = subject.choice();
         if coverage != Coverage::Full {
             self.verdict.saw(Scan::Partial);
@@ -70,15 +72,15 @@ impl Stream {
             return None;
         }
         let text = self.text_of(subject);
-        let decide = |scores: &Scores| {
+        let decide = |scores: &Scores, opinion| {
             let reader = &self.asked.reader;
-            self.policy.decide(Direction::Completion, Evidence { text, scores, in_context: false, reader })
+            self.policy.decide(Direction::Completion, Evidence { text, scores, in_context: false, reader, opinion })
         };
-        let ruling = decide(&scores);
+        let ruling = decide(&scores, opinion);
         let action = ruling.action.clone();
         let odds = if self.is_clause(subject) { NEAR_CLAUSE } else { NEAR };
         let raised = Scores { violation: raised(scores.violation, odds), ..scores.clone() };
-        let is_near = decide(&raised).action.stops();
+        let is_near = decide(&raised, None).action.stops();
         let notice = match &action {
             Action::Block(notice) | Action::Escalate(notice) | Action::Rewrite(_, notice) => Some(notice.clone()),
             Action::Allow | Action::Flag => None,
@@ -169,7 +171,7 @@ impl Stream {
         let (notice, verdict) = unjudgeable(Direction::Completion);
         self.verdict.saw(verdict.scan);
         let rule = Some(std::sync::Arc::clone(&notice.rule));
-        self.verdict.add(Ruling { action: verdict.action, rule, shadow: None }, verdict.scores);
+        self.verdict.add(Ruling { action: verdict.action, rule, shadow: None, opinion: None }, verdict.scores);
         choices.iter().for_each(|choice| self.refuse(*choice, &notice));
     }
 

@@ -6,15 +6,16 @@ use crate::guard::rewrite;
 use crate::openai::request::Request;
 use crate::openai::sse;
 use crate::policy::file;
+use crate::policy::opinion::Opinion;
 use serde_json::{Value, json};
 use std::sync::LazyLock;
 
 /// What is judged: `VIOLATE` is certain, `doubtful` is near to it, `unlikely` is not far from it.
-fn judge(input: &Input) -> Judged {
+fn judge(input: &Input) -> (Judged, Option<Opinion>) {
     let Input::Completion { completion, .. } = input else { unreachable!() };
     let words = [("VIOLATE", 1.0), ("doubtful", 0.6), ("unlikely", 0.2)];
     let violation = words.iter().find(|(word, _)| completion.contains(word)).map_or(0.0, |(_, score)| *score);
-    Judged { scores: Scores { violation, ..Scores::NONE }, coverage: Coverage::Full }
+    (Judged { scores: Scores { violation, ..Scores::NONE }, coverage: Coverage::Full }, None)
 }
 
 pub(super) fn asked(more: &Value) -> Asked {
@@ -210,7 +211,7 @@ fn a_violation_over_sentences_that_have_left_is_found_at_the_end() {
     let together = |input: &Input| {
         let Input::Completion { completion, .. } = input else { unreachable!() };
         let violation = f32::from(u8::from(completion.contains("VIO.") && completion.contains("LATE.")));
-        Judged { scores: Scores { violation, ..Scores::NONE }, coverage: Coverage::Full }
+        (Judged { scores: Scores { violation, ..Scores::NONE }, coverage: Coverage::Full }, None)
     };
     let mut stream = stream(Mode::Window, &asked);
     let mut left = String::new();

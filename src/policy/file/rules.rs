@@ -1,5 +1,6 @@
 //! The rules of a policy file, over those of the file that it extends.
 
+use super::opinion::Of;
 use super::read::{Reader, Section, span};
 use crate::policy::Direction;
 use crate::policy::message::{Audience, Messages, TENANT_NAMES, is_tenant};
@@ -9,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use toml_edit::{Item, Table};
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "name",
     "direction",
     "score",
@@ -24,6 +25,16 @@ const KEYS: [&str; 14] = [
     "message",
     "shadow",
     "enabled",
+    "second_opinion",
+];
+
+const DIRECTIONS: [(&str, Direction); 2] = [("prompt", Direction::Prompt), ("completion", Direction::Completion)];
+
+const SCORES: [(&str, Score); 4] = [
+    ("violation", Score::Violation),
+    ("manipulation", Score::Manipulation),
+    ("crisis", Score::Crisis),
+    ("pattern", Score::Pattern),
 ];
 
 impl Reader<'_> {
@@ -80,22 +91,14 @@ impl Reader<'_> {
         let has = |key| section.table.contains_key(key);
         self.known_keys(section, &KEYS);
         let name = self.text_of(section, "name");
-        let directions = [("prompt", Direction::Prompt), ("completion", Direction::Completion)];
-        let direction = self.one_of_or((section, "direction"), &directions, base.map(|base| base.direction));
-        let scores = [
-            ("violation", Score::Violation),
-            ("manipulation", Score::Manipulation),
-            ("crisis", Score::Crisis),
-            ("pattern", Score::Pattern),
-        ];
-        let score = self.one_of_or((section, "score"), &scores, base.map(|base| base.score));
+        let direction = self.one_of_or((section, "direction"), &DIRECTIONS, base.map(|base| base.direction));
+        let score = self.one_of_or((section, "score"), &SCORES, base.map(|base| base.score));
         let known = "known: I to IX, G; leave it out for all";
         let principles = self.list((section, "principles"), known, Principle::from_id);
         let of_type = |id: &str| VIOLATION_TYPES.iter().find(|kind| kind.id == id);
         let types = self.list((section, "types"), "known: I.1 to IX.5, G.1 to G.7; leave it out for all", of_type);
-        let names = Audience::ALL.map(|(name, _)| name).join(", ");
-        let named = |name: &str| Audience::ALL.iter().find(|(known, _)| *known == name).map(|(_, audience)| *audience);
-        let audiences = self.list((section, "audiences"), &format!("known: {names}; leave it out for all"), named);
+        let known = format!("known: {}; leave it out for all", Audience::names());
+        let audiences = self.list((section, "audiences"), &known, Audience::named);
         let tenant = |name: &str| is_tenant(name).then(|| Arc::from(name));
         let tenants = self.list((section, "tenants"), &format!("{TENANT_NAMES}; leave it out for all"), tenant);
         let patterns = self.patterns(section, base, score);
@@ -112,6 +115,8 @@ impl Reader<'_> {
             self.fault(span(section.table.get("action")), &format!("{}action", section.at), why);
             return None;
         }
+        let of = Of { base, score, effect, thresholds: [threshold, in_context] };
+        let second_opinion = self.second_opinion(section, &of);
         let message = self.message(section, effect, base);
         let is_shadow =
             self.flag_or(section, "shadow", Some(is_shadow.unwrap_or(base.is_some_and(|base| base.is_shadow))));
@@ -131,6 +136,7 @@ impl Reader<'_> {
             patterns: patterns?,
             threshold: threshold?,
             threshold_in_context: in_context?,
+            second_opinion: second_opinion?,
             effect: effect?,
             message: message?,
             is_shadow: is_shadow?,

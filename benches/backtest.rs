@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         store
             .bodies(i64::MIN, |body| {
                 if let Ok(decision) = serde_json::from_str(body) {
-                    backtest.add(&policy, &decision);
+                    backtest.add(&policy, &decision, None);
                 }
             })
             .await?;

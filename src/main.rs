@@ -158,6 +158,15 @@ enum PolicyCommand {
         /// Write JSON.
         #[arg(long)]
         json: bool,
+        /// Show the kept texts of the samples (audit.vault), which is recorded.
+        #[arg(long, requires = "by", requires = "reason")]
+        texts: bool,
+        /// Who reads them.
+        #[arg(long)]
+        by: Option<String>,
+        /// Why.
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// Put a policy in force for all that follow the store (guard.policy = "store"), or propose it where someone else must approve.
     /// Its tests must hold; what it would have done with what is on record is recorded.
@@ -348,8 +357,11 @@ fn policy(command: PolicyCommand) -> anyhow::Result<ExitCode> {
             let differs = runtime()?.block_on(commands::policy::compare(&config, &before, &after))?;
             Ok(if differs { ExitCode::from(1) } else { ExitCode::SUCCESS })
         }
-        PolicyCommand::Backtest { settings, candidate, since, json } => {
-            runtime()?.block_on(commands::policy::backtest(&settings.load(None)?, &candidate, since, json))?;
+        PolicyCommand::Backtest { settings, candidate, since, json, texts, by, reason } => {
+            let word = by.zip(reason).filter(|_| texts);
+            let texts = word.map(|(by, reason)| commands::promote::Word { by, reason });
+            let wanted = commands::backtest::Wanted { candidate, since, json, texts };
+            runtime()?.block_on(commands::backtest::backtest(&settings.load(None)?, wanted))?;
             Ok(ExitCode::SUCCESS)
         }
         PolicyCommand::Tune { settings, base, target, out } => {

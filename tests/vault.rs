@@ -199,6 +199,15 @@ async fn a_text_is_read_on_record_written_out_for_training_and_forgotten() {
     assert_eq!((&completion["label"], &completion["kind"]), (&json!("violation"), &json!("comply")));
     assert!(completion["completion"].as_str().unwrap().contains("embedded demo"));
 
+    // A backtest shows what was said, where it is asked to.
+    let lax = folder.join("lax.toml");
+    let rule = "[[rules]]\nname = \"violating-prompt\"\nenabled = false";
+    std::fs::write(&lax, format!("name = \"lax\"\nextends = \"ama\"\n{rule}")).unwrap();
+    let (said, _) = run(folder, &["policy", "backtest", lax.to_str().unwrap()]);
+    assert!(said.contains("newly passed: 1 (reviewers: 1 violate, 0 are harmless)"), "{said}");
+    assert!(said.contains("; it violates)") && !said.contains("Medicare"), "{said}");
+    let (said, _) = by(&["policy", "backtest", lax.to_str().unwrap(), "--texts"]);
+    assert!(said.contains("bill Medicare for visits"), "{said}");
     who_read_is_on_record(folder, &refused).await;
     assert!(by(&["audit", "read", &refused]).0.contains("no text of the event"));
     assert!(run(folder, &["audit", "verify"]).0.starts_with("5 decisions"));
@@ -215,7 +224,8 @@ async fn who_read_is_on_record(folder: &Path, refused: &str) {
         shown[0]
             .contains(&format!("\"by\":\"ana\",\"reason\":\"a complaint\",\"act\":\"read\",\"event\":\"{refused}\""))
     );
-    assert!(shown.len() == 2 && shown[1].contains("\"act\":\"exported\",\"texts\":4"), "{shown:?}");
+    assert!(shown[1].contains("\"act\":\"exported\",\"texts\":4"), "{shown:?}");
+    assert!(shown.len() == 3 && shown[2].contains(&format!("\"act\":\"read\",\"event\":\"{refused}\"")), "{shown:?}");
     let forgetful = [settings(folder).as_slice(), &[("NONNOCERE_AUDIT__VAULT_RETENTION", "1ms".to_owned())]].concat();
     let _serving = Serving::with("ama", &forgetful);
     while !store.texts(None).await.unwrap().is_empty() {

@@ -107,7 +107,7 @@ enum Column {
     Text(fn(&Decision) -> Option<String>),
 }
 
-const COLUMNS: [(&str, Column); 21] = [
+const COLUMNS: [(&str, Column); 22] = [
     ("time", Column::Number(|decision| Some(decision.time))),
     ("event", Column::Text(|decision| Some(decision.event.clone()))),
     ("direction", Column::Text(|decision| Some(decision.direction.clone()))),
@@ -129,6 +129,7 @@ const COLUMNS: [(&str, Column); 21] = [
     ("tenant", Column::Text(|decision| decision.tenant.clone())),
     ("user", Column::Text(|decision| decision.user.clone())),
     ("part2", Column::Flag(|decision| decision.part2)),
+    ("opinion", Column::Text(|decision| decision.opinion.clone())),
 ];
 
 /// The highest of a score, however the texts were looked at.

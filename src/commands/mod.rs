@@ -1,6 +1,7 @@
 //! What the binary can do, one file a subcommand.
 
 pub mod audit;
+pub mod backtest;
 pub mod check;
 pub mod explain;
 pub mod export;

@@ -6,16 +6,12 @@ use crate::audit::label::settled;
 use crate::config::Config;
 use crate::guard::Guard;
 use crate::policy::Policy;
-use crate::policy::backtest::{Backtest, Sample};
 use crate::policy::diff::diff;
 use crate::policy::file;
 use crate::policy::reload::Source;
 use crate::policy::tune::{self, Target, Tuned, examples, tunable};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// Checks a policy file; every fault is named with its line and key.
 ///
@@ -62,97 +58,6 @@ pub async fn compare(config: &Config, before: &str, after: &str) -> anyhow::Resu
         writeln!(out, "  no difference")?;
     }
     Ok(!changes.is_empty())
-}
-
-/// Says what a policy would have done with the decisions on record.
-///
-/// # Errors
-/// When the policy has faults, the store cannot be read, or the output is closed.
-pub async fn backtest(config: &Config, candidate: &str, since: Option<Duration>, json: bool) -> anyhow::Result<()> {
-    let policy = super::policy_named(config, candidate).await?;
-    let (_, store) = super::audit::open(config).await?;
-    let start = Instant::now();
-    let (mut backtest, mut unreadable) = (Backtest::default(), 0);
-    store
-        .bodies(super::audit::ago(since), |body| match serde_json::from_str(body) {
-            Ok(decision) => backtest.add(&policy, &decision),
-            Err(_) => unreadable += 1,
-        })
-        .await?;
-    anyhow::ensure!(unreadable == 0, "{unreadable} decisions cannot be read; `nonnocere audit verify` says which");
-    let mut out = std::io::stdout().lock();
-    if json {
-        writeln!(out, "{}", shown(&policy, &backtest))?;
-        return Ok(());
-    }
-    let Backtest { decisions, stopped: [was, would], newly_stopped, newly_passed, needs_text, unknown, .. } = &backtest;
-    let took = start.elapsed().as_secs_f64();
-    writeln!(out, "{policy}: {decisions} decisions in {took:.1} s; {was} were stopped, {would} would be")?;
-    for (title, of) in [("newly stopped", newly_stopped), ("newly passed", newly_passed)] {
-        writeln!(out, "\n{title}: {}", of.values().sum::<u64>())?;
-        for ((direction, principle), count) in of {
-            writeln!(out, "  {direction:<12}{principle:<6}{count}")?;
-        }
-    }
-    by_tenant(&mut out, &backtest)?;
-    if !backtest.samples.is_empty() {
-        writeln!(out, "\nsome of them:")?;
-    }
-    for Sample { event, direction, before, after, violation } in &backtest.samples {
-        writeln!(out, "  {event}  {direction:<12}{before} -> {after}  (violation {violation:.3})")?;
-    }
-    if needs_text + unknown > 0 {
-        writeln!(out, "\n{needs_text} need their text (a rule with patterns), of {unknown} nothing was judged")?;
-    }
-    Ok(())
-}
-
-/// The same numbers tenant by tenant, where there are any.
-fn by_tenant(out: &mut impl Write, backtest: &Backtest) -> std::io::Result<()> {
-    if backtest.by_tenant.keys().all(|[tenant, ..]| tenant.is_empty()) {
-        return Ok(());
-    }
-    writeln!(out, "\nby tenant: newly stopped, newly passed")?;
-    for ([tenant, direction, principle], [stopped, passed]) in &backtest.by_tenant {
-        let tenant = if tenant.is_empty() { "(none)" } else { tenant };
-        writeln!(out, "  {tenant:<24}{direction:<12}{principle:<6}{stopped:<8}{passed}")?;
-    }
-    Ok(())
-}
-
-fn shown(policy: &Policy, backtest: &Backtest) -> Value {
-    let Backtest {
-        decisions,
-        stopped: [was, would],
-        newly_stopped,
-        newly_passed,
-        by_tenant,
-        changes,
-        samples,
-        needs_text,
-        unknown,
-    } = backtest;
-    let by = |names: [&str; 2], of: &BTreeMap<(String, String), u64>| -> Value {
-        of.iter().map(|((one, other), count)| json!({names[0]: one, names[1]: other, "count": count})).collect()
-    };
-    let of_tenant = |([tenant, direction, principle], [stopped, passed]): (&[String; 3], &[u64; 2])| {
-        let tenant = Some(tenant).filter(|tenant| !tenant.is_empty());
-        json!({"tenant": tenant, "direction": direction, "principle": principle, "newly_stopped": stopped,
-               "newly_passed": passed})
-    };
-    let sample = |sample: &Sample| {
-        json!({"event": sample.event, "direction": sample.direction, "before": sample.before, "after": sample.after,
-               "violation": sample.violation})
-    };
-    json!({
-        "policy": policy.to_string(), "decisions": decisions, "stopped": was, "would_stop": would,
-        "newly_stopped": by(["direction", "principle"], newly_stopped),
-        "newly_passed": by(["direction", "principle"], newly_passed),
-        "by_tenant": by_tenant.iter().map(of_tenant).collect::<Vec<_>>(),
-        "changes": by(["before", "after"], changes),
-        "samples": samples.iter().map(sample).collect::<Vec<_>>(),
-        "needs_text": needs_text, "unknown": unknown,
-    })
 }
 
 /// Finds thresholds that reach `target` on what reviewers said, and writes a policy with them to `out`; says whether any was

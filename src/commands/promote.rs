@@ -126,7 +126,7 @@ async fn measured(versions: &Versions, policy: &Policy, since: i64) -> anyhow::R
         .store()
         .bodies(since, |body| {
             if let Ok(decision) = serde_json::from_str(body) {
-                backtest.add(policy, &decision);
+                backtest.add(policy, &decision, None);
             }
         })
         .await?;

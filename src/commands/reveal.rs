@@ -10,9 +10,10 @@ use crate::audit::label::{Label, Mark, settled, stopped};
 use crate::audit::store::Store;
 use crate::audit::vault::{Sealed, Vault};
 use crate::config::{Audit, Config};
+use crate::policy::backtest::Sample;
 use crate::policy::taxonomy::VIOLATION_TYPES;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
@@ -46,6 +47,28 @@ impl<'a> Desk<'a> {
         let text = self.vault.unseal(sealed).map_err(|why| anyhow::anyhow!("the text of {}: {why}", sealed.event))?;
         Ok(serde_json::from_str(&text)?)
     }
+}
+
+/// The kept texts of some decisions, by event and direction.
+pub(super) type Texts = BTreeMap<(String, String), Value>;
+
+/// The texts of the decisions that a backtest names, as far as they are kept; each reading is recorded.
+pub(super) async fn texts_of(config: &Config, word: Word, samples: &[Sample]) -> anyhow::Result<Texts> {
+    let desk = Desk::open(config, word).await?;
+    let mut texts = BTreeMap::new();
+    let events: BTreeSet<&str> = samples.iter().map(|sample| sample.event.as_str()).collect();
+    for event in events {
+        let sealed = desk.store.texts(Some(event)).await?;
+        if sealed.is_empty() {
+            continue;
+        }
+        desk.act(Deed::Read { event: event.to_owned() }).await?;
+        for one in sealed {
+            let text = desk.unsealed(&one)?;
+            texts.insert((one.event, one.direction), text);
+        }
+    }
+    Ok(texts)
 }
 
 /// Shows the texts of an event, a JSON object for each of its messages.

@@ -6,6 +6,7 @@ use super::opinion::Opinion;
 use super::rule::{Effect, Rule};
 use super::{Direction, Evidence, Policy, Unjudgeable};
 use crate::audit::decision::{Decision, Seen};
+use crate::audit::label::Mark;
 use crate::classify::Scores;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct Backtest {
     pub newly_passed: BTreeMap<(String, String), u64>,
     /// How many are newly stopped, and newly passed, by tenant (empty for none), direction and principle.
     pub by_tenant: BTreeMap<[String; 3], [u64; 2]>,
+    /// How many of the newly stopped, and of the newly passed, reviewers say violate, and how many are harmless.
+    pub reviewed: [[u64; 2]; 2],
     /// All changes of the action: from, to.
     pub changes: BTreeMap<(String, String), u64>,
     /// Some of what changed.
@@ -49,6 +52,8 @@ pub struct Sample {
     pub after: &'static str,
     /// The highest probability of a violation.
     pub violation: f32,
+    /// Whether reviewers say that it violates, if they say anything.
+    pub violates: Option<bool>,
 }
 
 /// What a policy would have done.
@@ -60,8 +65,8 @@ enum Replayed {
 }
 
 impl Backtest {
-    /// Adds one decision, replayed by `policy`.
-    pub fn add(&mut self, policy: &Policy, decision: &Decision) {
+    /// Adds one decision, replayed by `policy`, with what reviewers say of it.
+    pub fn add(&mut self, policy: &Policy, decision: &Decision, mark: Option<Mark>) {
         self.decisions += 1;
         let after = match replay(policy, decision) {
             Replayed::Action(action) => action,
@@ -95,6 +100,12 @@ impl Backtest {
         let (newly, of_tenant) = if is { (&mut self.newly_stopped, stopped) } else { (&mut self.newly_passed, passed) };
         *newly.entry((decision.direction.clone(), principle)).or_default() += 1;
         *of_tenant += 1;
+        let violates = mark.map(|mark| mark.violates(was));
+        if let Some(violates) = violates {
+            let [stopped, passed] = &mut self.reviewed;
+            let [violating, harmless] = if is { stopped } else { passed };
+            *(if violates { violating } else { harmless }) += 1;
+        }
         let of_kind = self.samples.iter().filter(|sample| stops(sample.after) == is).count();
         if of_kind < SAMPLES {
             self.samples.push(Sample {
@@ -103,6 +114,7 @@ impl Backtest {
                 before: before.to_owned(),
                 after,
                 violation: seen(decision).map(|seen| seen.violation).fold(0.0, f32::max),
+                violates,
             });
         }
     }
@@ -209,7 +221,7 @@ mod tests {
     fn tested(policy: &str, decisions: &[Decision]) -> Backtest {
         let policy = parse("p.toml", &format!("name = \"p\"\nextends = \"ama\"\n{policy}")).unwrap();
         let mut backtest = Backtest::default();
-        decisions.iter().for_each(|decision| backtest.add(&policy, decision));
+        decisions.iter().for_each(|decision| backtest.add(&policy, decision, None));
         backtest
     }
 
@@ -259,6 +271,27 @@ mod tests {
         let all = tested(all, &decisions);
         let expected = ["west", "st-anna", ""].map(|tenant| (key(tenant), [1, 0]));
         assert_eq!(all.by_tenant, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn what_reviewers_say_stands_beside_what_would_change() {
+        let policy = "name = \"p\"\nextends = \"ama\"\n[[rules]]\nname = \"violating-prompt\"\nthreshold = 0.9";
+        let policy = parse("p.toml", policy).unwrap();
+        let mut backtest = Backtest::default();
+        for (action, violation, mark) in [
+            ("block", 0.6, Some(Mark::Correct)),
+            ("block", 0.6, Some(Mark::OverBlocked)),
+            ("block", 0.6, None),
+            ("allow", 0.95, Some(Mark::Missed)),
+            ("allow", 0.95, Some(Mark::Correct)),
+            ("allow", 0.95, Some(Mark::Correct)),
+            ("allow", 0.1, Some(Mark::Correct)),
+        ] {
+            backtest.add(&policy, &decision("prompt", action, [Some(violation), None]), mark);
+        }
+        assert_eq!(backtest.reviewed, [[1, 2], [1, 1]]);
+        let said: Vec<Option<bool>> = backtest.samples.iter().map(|sample| sample.violates).collect();
+        assert_eq!(said, [Some(true), Some(false), None, Some(true), Some(false), Some(false)]);
     }
 
     #[test]

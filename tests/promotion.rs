@@ -243,6 +243,13 @@ async fn a_forged_act_is_found(office: &Office<'_>, serving: &Serving) {
     assert!(held(serving, 1).concat().iter().all(|policy| policy.starts_with("ama@")));
     store.execute(&change("eve", "ben")).await.unwrap();
     office.says(&["audit", "verify"]);
+    // Who cuts the last word off brings nothing back that it took away, while the proxy runs.
+    store.execute("CREATE TABLE cut AS SELECT * FROM acts WHERE seq = 8").await.unwrap();
+    store.execute("DELETE FROM acts WHERE seq = 8").await.unwrap();
+    let answer = http(&serving.operators, "POST /policy/reload", "");
+    assert!(answer.contains("act 8, which was seen before, is gone"), "{answer}");
+    assert!(held(serving, 1).concat().iter().all(|policy| policy.starts_with("ama@")));
+    store.execute("INSERT INTO acts SELECT * FROM cut").await.unwrap();
     store.execute("UPDATE policies SET texts = REPLACE(texts, 'crisis', 'crasis') WHERE version = 1").await.unwrap();
     let answer = http(&serving.operators, "POST /policy/reload", "");
     assert!(answer.contains("v1: its texts are not those that were signed for"), "{answer}");

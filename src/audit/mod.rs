@@ -1,8 +1,9 @@
-//! What was decided, kept so that it can be proven later. No text is kept.
+//! What was decided, kept so that it can be proven later. No text is kept, but in a [`vault`] where the operator wants that.
 //!
 //! A [`record::Record`] goes with a request and becomes the headers, a log line, and one [`decision::Decision`] for each
 //! message that was judged. The [`journal`] takes decisions off the request's path, in batches, into a [`store`] (`SQLite`
-//! or `PostgreSQL`), where each is [chained](chain) to the one before it; what the store does not take is spooled to disk.
+//! or `PostgreSQL`), where each is [chained](chain) to the one before it; what the store does not take is spooled to disk. What people do with policies
+//! and kept texts is an [`act`].
 
 pub mod act;
 pub mod acts;

@@ -1,7 +1,8 @@
 //! What the operator says: a [`Policy`] turns [`Scores`] into an [`Action`].
 //!
-//! [`Policy::decide`] is pure and total; what a judge said is [evidence](opinion) like the scores. [`mod@file`] reads policies, [`reload`] keeps the live one. A policy carries its own
-//! [tests](expectation), which must hold before it is put in force.
+//! [`Policy::decide`] is pure and total; what a judge said is [evidence](opinion) like the scores. [`mod@file`] reads
+//! policies, [`reload`] keeps the live one. A policy carries its own [tests](expectation), which must hold before it is put
+//! in force. Where a fleet follows the audit store, [`versions`] are kept there, and [`promotion`] says which of them holds.
 
 pub mod backtest;
 pub mod diff;

@@ -8,7 +8,7 @@ use crate::audit::act::{Act, proven};
 use crate::audit::key::Public;
 use crate::audit::store::Store;
 use crate::digest;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The kept versions, for a fleet that follows them.
 #[derive(Clone)]
@@ -16,6 +16,8 @@ pub struct Versions {
     store: Store,
     /// Whose signatures count.
     keys: Vec<Public>,
+    /// The last act that was seen: its place and its hash. What is there later must go on from it.
+    seen: Arc<Mutex<Option<(usize, String)>>>,
 }
 
 /// What is known of the versions.
@@ -37,8 +39,8 @@ impl Known {
 impl Versions {
     /// The versions in `store`, as far as one of `keys` signed for them.
     #[must_use]
-    pub const fn new(store: Store, keys: Vec<Public>) -> Self {
-        Self { store, keys }
+    pub fn new(store: Store, keys: Vec<Public>) -> Self {
+        Self { store, keys, seen: Arc::default() }
     }
 
     /// The store that holds them.
@@ -60,12 +62,20 @@ impl Versions {
     pub async fn known(&self) -> Result<Known, String> {
         let acts =
             self.store.acts().await.map_err(|error| format!("the versions of the policy cannot be read: {error}"))?;
-        let acts = proven(&acts, &self.keys).map_err(|seq| {
+        let signed = &acts;
+        let acts = proven(signed, &self.keys).map_err(|seq| {
             format!(
                 "act {seq} was changed, moved or removed, or signed by a key that is not known; \
                  `nonnocere policy history` shows it, and audit.trust names more keys"
             )
         })?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((count, hash)) = &*seen
+            && signed.get(count - 1).is_none_or(|act| act.hash != *hash)
+        {
+            return Err(format!("act {count}, which was seen before, is gone: someone cut acts off"));
+        }
+        *seen = signed.last().map(|last| (signed.len(), last.hash.clone()));
         Ok(Known { standing: Standing::after(&acts), acts })
     }
 

@@ -252,6 +252,32 @@ async fn a_store_that_is_gone_costs_nobody_an_answer_where_records_are_not_requi
     assert!(!journal.is_required() && !folder.path().join("spool").exists());
 }
 
+#[tokio::test]
+async fn what_was_stored_before_a_crash_is_not_stored_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&sqlite(folder.path())).await.unwrap();
+    let spool = || Spool::new(folder.path().join("spool"), 1 << 20);
+    // Two were stored when the crash came, the spool was not emptied.
+    let all: Vec<Decision> = (1..=3).map(decision).collect();
+    store.append(&all[..2]).await.unwrap();
+    spool().keep(&all).unwrap();
+    let settings = Settings {
+        store: store.clone(),
+        key: Signing::random().unwrap(),
+        spool: spool(),
+        required: false,
+        queue: 10,
+        sign_every: Duration::from_secs(60),
+        vault: None,
+    };
+    let (journal, written) = Journal::start(settings, Arc::new(Metrics::new().unwrap()));
+    drop(journal);
+    written.await.unwrap();
+    let store = Store::open(&sqlite(folder.path())).await.unwrap();
+    assert_eq!(stored(&store).await, all);
+    assert!(!folder.path().join("spool").exists());
+}
+
 #[test]
 fn a_spool_is_bounded_and_forgets_nothing_that_was_not_stored() {
     let folder = tempfile::tempdir().unwrap();
@@ -264,18 +290,22 @@ fn a_spool_is_bounded_and_forgets_nothing_that_was_not_stored() {
     assert!((2..5).contains(&kept), "{kept}");
     let spool = Spool::new(folder.path().join("spool"), 1 << 20);
     // A crash in the middle: it is there at the next try.
-    assert_eq!(spool.take().unwrap().unwrap().decisions.len(), kept as usize);
+    let mut taken = spool.take().unwrap().unwrap();
+    assert_eq!(taken.next(100).unwrap().len(), kept as usize);
     spool.keep(&[decision(99)]).unwrap();
     std::fs::OpenOptions::new()
         .append(true)
         .open(folder.path().join("spool"))
         .and_then(|mut file| std::io::Write::write_all(&mut file, b"{\"time\":1,"))
         .unwrap();
-    let taken = spool.take().unwrap().unwrap();
-    assert_eq!((taken.decisions.len(), taken.broken), (kept as usize, 0));
+    let mut taken = spool.take().unwrap().unwrap();
+    // Some at a time, in their order.
+    let times: Vec<i64> = taken.next(2).unwrap().into_iter().map(|one| one.time).collect();
+    assert_eq!((times, taken.next(100).unwrap().len(), taken.broken), (vec![0, 1], kept as usize - 2, 0));
     taken.done().unwrap();
-    let taken = spool.take().unwrap().unwrap();
-    assert_eq!((taken.decisions.len(), taken.decisions[0].time, taken.broken), (1, 99, 1));
+    let mut taken = spool.take().unwrap().unwrap();
+    let found = taken.next(100).unwrap();
+    assert_eq!((found.len(), found[0].time, taken.next(100).unwrap().len(), taken.broken), (1, 99, 0, 1));
     taken.done().unwrap();
     assert!(spool.take().unwrap().is_none());
 }

@@ -5,7 +5,7 @@ use super::chain::{Checkpoint, Reason, Tail};
 use super::decision::Decision;
 use super::key::Signing;
 use super::pseudonym::Pseudonyms;
-use super::spool::Spool;
+use super::spool::{Spool, Taken};
 use super::store::{Fault, Store};
 use super::vault::Vault;
 use crate::metrics::Metrics;
@@ -222,7 +222,7 @@ impl Writer {
     /// Stores what was spooled, before anything newer.
     async fn drain(&mut self) {
         loop {
-            let taken = match self.shared.spool.take() {
+            let mut taken = match self.shared.spool.take() {
                 Ok(Some(taken)) => taken,
                 Ok(None) => break,
                 Err(error) => {
@@ -230,15 +230,11 @@ impl Writer {
                     break;
                 }
             };
+            if !self.store_all(&mut taken).await {
+                break;
+            }
             if taken.broken > 0 {
                 tracing::error!(lines = taken.broken, "lines of the audit spool were cut off and are left out");
-            }
-            let mut is_stored = true;
-            for some in taken.decisions.chunks(BATCH) {
-                is_stored = is_stored && self.append(some).await;
-            }
-            if !is_stored {
-                break;
             }
             if let Err(error) = taken.done() {
                 tracing::error!(%error, "the audit spool cannot be emptied");
@@ -246,6 +242,32 @@ impl Writer {
             }
         }
         self.shared.metrics.spool_bytes(self.shared.spool.bytes());
+    }
+
+    /// Stores what was taken out of the spool, some at a time; what an earlier try has stored already is left out.
+    async fn store_all(&mut self, taken: &mut Taken) -> bool {
+        loop {
+            let some = match taken.next(BATCH) {
+                Ok(some) if some.is_empty() => return true,
+                Ok(some) => some,
+                Err(error) => {
+                    tracing::error!(%error, "the audit spool cannot be read");
+                    return false;
+                }
+            };
+            // An earlier try, or a store that seemed to fail, may have stored some of them.
+            let some = match self.store.without_stored(some).await {
+                Ok(new) => new,
+                Err(error) => {
+                    tracing::error!(%error, "the audit store cannot be read");
+                    (self.is_failing, self.fails_until) = (true, Some(Instant::now() + PATIENCE));
+                    return false;
+                }
+            };
+            if !some.is_empty() && !self.append(&some).await {
+                return false;
+            }
+        }
     }
 
     async fn sign(&mut self) {

@@ -5,7 +5,7 @@ use super::vault::Sealed;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Split, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -68,7 +68,7 @@ impl Spool {
                 Err(error) => return Err(error),
             }
         }
-        Taken::read(&taken).map(Some)
+        Taken::open(&taken).map(Some)
     }
 }
 
@@ -97,25 +97,35 @@ impl Line<'_> {
 /// What was taken out of a spool.
 pub struct Taken {
     path: PathBuf,
-    /// The decisions, in their order.
-    pub decisions: Vec<Decision>,
-    /// Lines that were cut off by a crash.
+    lines: Split<BufReader<File>>,
+    /// Lines so far that were cut off by a crash.
     pub broken: usize,
 }
 
 impl Taken {
-    fn read(path: &Path) -> std::io::Result<Self> {
-        let (mut decisions, mut broken) = (Vec::new(), 0);
-        for line in BufReader::new(File::open(path)?).split(b'\n') {
-            match line? {
+    fn open(path: &Path) -> std::io::Result<Self> {
+        let lines = BufReader::new(File::open(path)?).split(b'\n');
+        Ok(Self { path: path.to_owned(), lines, broken: 0 })
+    }
+
+    /// The next decisions, at most so many, in their order; none at the end.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn next(&mut self, most: usize) -> std::io::Result<Vec<Decision>> {
+        let mut decisions = Vec::new();
+        while decisions.len() < most
+            && let Some(line) = self.lines.next().transpose()?
+        {
+            match line {
                 line if line.is_empty() => {}
                 line => match serde_json::from_slice(&line).map(Line::whole) {
                     Ok(decision) => decisions.push(decision),
-                    Err(_) => broken += 1,
+                    Err(_) => self.broken += 1,
                 },
             }
         }
-        Ok(Self { path: path.to_owned(), decisions, broken })
+        Ok(decisions)
     }
 
     /// Forgets it: it was stored.

@@ -150,6 +150,21 @@ impl Store {
         Ok(tail)
     }
 
+    /// Those of some decisions that are not stored.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn without_stored(&self, decisions: Vec<Decision>) -> Result<Vec<Decision>, Fault> {
+        let mut new = Vec::new();
+        for decision in decisions {
+            let body = serde_json::to_string(&decision).map_err(|error| Fault::Encode(error.into()))?;
+            let query = sqlx::query("SELECT seq FROM decisions WHERE event = $1 AND body = $2 LIMIT 1");
+            let found = query.bind(decision.event.clone()).bind(body).fetch_optional(&self.pool).await?;
+            new.extend(found.is_none().then_some(decision));
+        }
+        Ok(new)
+    }
+
     /// When the oldest decision was made, if there is one.
     ///
     /// # Errors

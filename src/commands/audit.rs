@@ -113,7 +113,7 @@ pub async fn prune(config: &Config, keep: Option<Duration>) -> anyhow::Result<()
 pub(super) async fn open(config: &Config) -> anyhow::Result<(&Audit, Store)> {
     let none = || anyhow::anyhow!("audit.url is none: no decisions are kept");
     let audit = config.audit.as_ref().ok_or_else(none)?;
-    Ok((audit, super::open_store(audit).await?))
+    Ok((audit, super::find_store(audit).await?))
 }
 
 /// A time in the past, in microseconds since 1970; the beginning of all time without one.

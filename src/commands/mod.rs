@@ -100,7 +100,16 @@ fn trusted(audit: &Audit) -> anyhow::Result<Vec<Public>> {
     Ok(keys)
 }
 
-/// The audit store that `audit` names.
+/// The audit store that `audit` names, where it is there: whoever only looks makes none.
+async fn find_store(audit: &Audit) -> anyhow::Result<Store> {
+    let file = audit.url.reveal().strip_prefix("sqlite:").map(|file| file.trim_start_matches("//"));
+    if let Some(file) = file.and_then(|file| file.split('?').next()).filter(|file| !file.starts_with(":memory:")) {
+        anyhow::ensure!(Path::new(file).exists(), "audit.url: {file} is not there; nothing was recorded yet");
+    }
+    open_store(audit).await
+}
+
+/// The audit store that `audit` names, which is made where there is none.
 async fn open_store(audit: &Audit) -> anyhow::Result<Store> {
     // The URL may hold a password.
     Store::open(audit.url.reveal()).await.map_err(|error| {

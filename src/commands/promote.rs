@@ -52,7 +52,9 @@ struct Desk {
 
 impl Desk {
     async fn open(config: &Config) -> anyhow::Result<Self> {
-        let (audit, store) = super::audit::open(config).await?;
+        let none = || anyhow::anyhow!("audit.url is none: no versions are kept");
+        let audit = config.audit.as_ref().ok_or_else(none)?;
+        let store = super::open_store(audit).await?;
         let key = key(audit)?;
         let mut keys = super::trusted(audit)?;
         keys.push(key.public());

@@ -279,7 +279,7 @@ impl Stream {
             };
             let Some(bytes) = chunk.without(&is_gone) else { continue };
             self.out.extend(self.cut.help(&chunk).into_iter().map(Piece::own));
-            let bytes = self.cut.shifted(&chunk, bytes);
+            let bytes = self.cut.behind_help(&chunk, bytes);
             for index in &chunk.said.choices {
                 let choice = self.choices.entry(*index).or_default();
                 choice.seen = choice.seen.max(if has_text(*index) { Seen::Text } else { Seen::Role });

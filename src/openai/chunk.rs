@@ -147,15 +147,7 @@ impl Chunk {
 
     /// The event with its data changed.
     fn edited(&self, change: &dyn Fn(&str) -> String) -> Bytes {
-        let (Ok(event), Ok(Some(data))) = (std::str::from_utf8(&self.bytes), sse::data(&self.bytes)) else {
-            return self.bytes.clone();
-        };
-        let changed = change(&data);
-        match event.contains(&data) {
-            true => Bytes::from(event.replacen(&data, &changed, 1)),
-            // It was broken over lines.
-            false => Bytes::from(sse::event(&changed.replace('\n', " "))),
-        }
+        edited(&self.bytes, change)
     }
 
     /// The event without the choices that are `refused`; `None` when nothing is left.
@@ -206,6 +198,31 @@ fn said(document: &Value) -> Said {
         said.choices.extend((!said.choices.contains(&0)).then_some(0));
     }
     said
+}
+
+/// An event whose data are changed.
+fn edited(event: &Bytes, change: &dyn Fn(&str) -> String) -> Bytes {
+    let (Ok(text), Ok(Some(data))) = (std::str::from_utf8(event), sse::data(event)) else { return event.clone() };
+    let changed = change(&data);
+    match text.contains(&data) {
+        true => Bytes::from(text.replacen(&data, &changed, 1)),
+        // It was broken over lines.
+        false => Bytes::from(sse::event(&changed.replace('\n', " "))),
+    }
+}
+
+/// An event of a chat without the role of its speaker: some clients join one that comes twice.
+#[must_use]
+pub fn without_role(event: &Bytes) -> Bytes {
+    edited(event, &|data| {
+        let document: Value = serde_json::from_str(data).unwrap_or_default();
+        let choices = document.get("choices").and_then(Value::as_array).into_iter().flatten().enumerate();
+        let speaking = choices.filter(|(_, choice)| choice.pointer("/delta/role").is_some());
+        speaking.fold(data.to_owned(), |data, (place, _)| {
+            let path = ["choices", &place.to_string(), "delta"];
+            edit::at(&data, &path, |delta| edit::without_member(delta, "role"))
+        })
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The end of a streamed answer, or of one of its choices, in the shape of its surface wherever it is cut.
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, without_role};
 use super::completion::choices;
 use super::json;
 use super::moderation;
@@ -146,9 +146,12 @@ impl Cut {
         new.into_iter().map(says).collect()
     }
 
-    /// An event as it leaves: where help stands before a response, later items and events count on from it.
+    /// An event as it leaves behind help: its choices have told their role, and the items and events of a response count on.
     #[must_use]
-    pub fn shifted(&self, chunk: &Chunk, bytes: Bytes) -> Bytes {
+    pub fn behind_help(&self, chunk: &Chunk, bytes: Bytes) -> Bytes {
+        if self.asked.surface == Surface::Chat && !self.helped.is_empty() {
+            return without_role(&bytes);
+        }
         let (Some(item), Some(event)) = (&self.help_item, chunk.document()) else { return bytes };
         let mut event = event.clone();
         for (key, more) in [("output_index", 1), ("sequence_number", Progress::ITEM_EVENTS)] {

@@ -24,6 +24,27 @@ pub fn with_member(text: &str, key: &str, value: &Value) -> String {
     changed(text, vec![change])
 }
 
+/// The text of an object without one of its members.
+#[must_use]
+pub fn without_member(text: &str, key: &str) -> String {
+    let members = members(text);
+    let Some(found) = members.get(key) else { return text.to_owned() };
+    let place = place_of(text, found);
+    let name = text.get(..place.start).and_then(|before| before.rfind(&Value::from(key).to_string()));
+    let Some(start) = name else { return text.to_owned() };
+    // With the comma behind it, or where it is the last, before it.
+    let behind = text.get(place.end..).unwrap_or_default();
+    let comma = behind
+        .find(|char: char| !char.is_whitespace())
+        .filter(|at| behind.get(*at..).is_some_and(|rest| rest.starts_with(',')));
+    let before = text.get(..start).unwrap_or_default().trim_end();
+    let cut = match comma {
+        Some(at) => start..place.end + at + 1,
+        None => before.strip_suffix(',').map_or(start, str::len)..place.end,
+    };
+    changed(text, vec![(cut, String::new())])
+}
+
 /// The text with `item` put before the others of a list that is a member of the outermost object.
 #[must_use]
 pub fn with_first(text: &str, key: &str, item: &Value) -> String {
@@ -136,6 +157,20 @@ fn changed(text: &str, mut changes: Vec<Change>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_member_goes_with_one_comma() {
+        for (text, left) in [
+            (r#"{"role":"assistant","content":""}"#, r#"{"content":""}"#),
+            (r#"{ "content" : "the \"role\": x" , "role" : "assistant" }"#, r#"{ "content" : "the \"role\": x"  }"#),
+            (r#"{"a":1, "role": "x" , "b":1.50}"#, r#"{"a":1,  "b":1.50}"#),
+            (r#"{"role":null}"#, "{}"),
+            (r#"{"a":1}"#, r#"{"a":1}"#),
+            ("null", "null"),
+        ] {
+            assert_eq!(without_member(text, "role"), left);
+        }
+    }
     use serde_json::json;
 
     const BODY: &str =

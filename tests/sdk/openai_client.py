@@ -117,6 +117,10 @@ def helped_first(content: str = "CRISIS") -> None:
     text, _, response = streamed_response(content)
     assert "988" in text and text.endswith("Take it with food.") and response.status == "completed", text
     assert [item.type for item in response.output] == ["message", "message"], response
+    # The SDK joins what comes twice, so that the role must come once.
+    with client.chat.completions.stream(model="m", messages=messages(content)) as stream:
+        message = stream.get_final_completion().choices[0].message
+    assert message.role == "assistant" and message.content.endswith("Take it with food."), message
     assert respond(content).output_text.endswith("Take it with food.")
 
 

@@ -276,7 +276,8 @@ impl Config {
             layers = layers.add_source(File::from(file.clone()).format(FileFormat::Toml));
         }
         let environment = Environment::with_prefix("NONNOCERE").prefix_separator("_").separator("__").try_parsing(true);
-        let environment = environment.list_separator(",").with_list_parse_key("guard.tenants");
+        let environment =
+            environment.list_separator(",").with_list_parse_key("guard.tenants").with_list_parse_key("audit.trust");
         layers = layers.add_source(environment);
         let set = |layers: config::ConfigBuilder<config::builder::DefaultState>, key, value: Option<String>| {
             layers.set_override_option(key, value)

@@ -19,6 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use nonnocere::audit::label::{Label, Mark};
 use nonnocere::commands;
 use nonnocere::commands::export::Format;
+use nonnocere::commands::promote::Back;
 use nonnocere::config::{Config, Log, LogFormat, Overrides};
 use nonnocere::policy::tune::Target;
 use std::io::Write;
@@ -196,6 +197,12 @@ enum PolicyCommand {
         version: i64,
         #[command(flatten)]
         word: Word,
+        /// For the percentage of conversations that was proposed.
+        #[arg(long, value_parser = percentage, conflicts_with = "shadow")]
+        canary: Option<f64>,
+        /// For the shadow, as was proposed.
+        #[arg(long)]
+        shadow: bool,
     },
     /// Take back the canary, or go back to the version before.
     Rollback {
@@ -204,8 +211,11 @@ enum PolicyCommand {
         #[command(flatten)]
         word: Word,
         /// To this version, such as v3.
-        #[arg(long, value_parser = version)]
+        #[arg(long, value_parser = version, conflicts_with = "shadow")]
         to: Option<i64>,
+        /// The version in the shadow.
+        #[arg(long)]
+        shadow: bool,
     },
     /// Say which version came in force when, by whom and why.
     History {
@@ -258,11 +268,14 @@ struct Word {
     /// Why.
     #[arg(long)]
     reason: String,
+    /// Sign by a key that has signed nothing in this store yet.
+    #[arg(long)]
+    new_key: bool,
 }
 
 impl From<Word> for commands::promote::Word {
-    fn from(Word { by, reason }: Word) -> Self {
-        Self { by, reason }
+    fn from(Word { by, reason, new_key }: Word) -> Self {
+        Self { by, reason, new_key }
     }
 }
 
@@ -359,7 +372,7 @@ fn policy(command: PolicyCommand) -> anyhow::Result<ExitCode> {
         }
         PolicyCommand::Backtest { settings, candidate, since, json, texts, by, reason } => {
             let word = by.zip(reason).filter(|_| texts);
-            let texts = word.map(|(by, reason)| commands::promote::Word { by, reason });
+            let texts = word.map(|(by, reason)| commands::promote::Word { by, reason, new_key: false });
             let wanted = commands::backtest::Wanted { candidate, since, json, texts };
             runtime()?.block_on(commands::backtest::backtest(&settings.load(None)?, wanted))?;
             Ok(ExitCode::SUCCESS)
@@ -375,12 +388,18 @@ fn policy(command: PolicyCommand) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(commands::promote::promote(&settings.load(None)?, wanted, word.into()))?;
             Ok(ExitCode::SUCCESS)
         }
-        PolicyCommand::Approve { settings, version, word } => {
-            runtime()?.block_on(commands::promote::approve(&settings.load(None)?, version, word.into()))?;
+        PolicyCommand::Approve { settings, version, word, canary, shadow } => {
+            let share = if shadow { 0.0 } else { canary.unwrap_or(100.0) };
+            runtime()?.block_on(commands::promote::approve(&settings.load(None)?, (version, share), word.into()))?;
             Ok(ExitCode::SUCCESS)
         }
-        PolicyCommand::Rollback { settings, word, to } => {
-            runtime()?.block_on(commands::promote::rollback(&settings.load(None)?, to, word.into()))?;
+        PolicyCommand::Rollback { settings, word, to, shadow } => {
+            let back = match to {
+                Some(to) => Back::To(to),
+                None if shadow => Back::Shadow,
+                None => Back::Newest,
+            };
+            runtime()?.block_on(commands::promote::rollback(&settings.load(None)?, back, word.into()))?;
             Ok(ExitCode::SUCCESS)
         }
         PolicyCommand::History { settings, json } => {

@@ -60,7 +60,7 @@ impl Head {
     /// What the caller calls the conversation, where they name it.
     #[must_use]
     pub fn conversation(&self) -> Option<&str> {
-        self.headers.get(CONVERSATION)?.to_str().ok()
+        self.headers.get(CONVERSATION)?.to_str().ok().filter(|name| !name.is_empty())
     }
 }
 

@@ -17,7 +17,7 @@ use nonnocere::audit::label::{Label, Mark};
 use nonnocere::audit::store::Store;
 use nonnocere::classify::Scores;
 use nonnocere::config::Promotion;
-use nonnocere::policy::drift;
+use nonnocere::policy::drift::{self, Found};
 use nonnocere::policy::reload::{Live, Source};
 use nonnocere::policy::versions::Versions;
 use postgres::Postgres;
@@ -177,12 +177,35 @@ async fn a_policy_goes_its_way(office: &Office<'_>) {
     let said = office.says(&by(&["policy", "promote", "ama", "--since", "100years"], "ana"));
     assert!(said.contains("of 10000 decisions on record"), "{said}");
     assert!(
-        said.ends_with("no version is in force; v1, proposed by ana, waits for someone else's approval\n"),
+        said.ends_with(
+            "no version is in force; v1 for all conversations, proposed by ana, waits for someone else's approval\n"
+        ),
         "{said}"
     );
     assert!(office.refuses(&by(&["policy", "approve", "v1"], " Ana")).contains("someone else must approve"));
-    assert!(office.refuses(&by(&["policy", "approve", "v2"], "ben")).contains("v2 does not wait for approval"));
-    assert_eq!(office.says(&by(&["policy", "approve", "v1"], "ben")), "v1 is in force\n");
+    assert!(
+        office
+            .refuses(&by(&["policy", "approve", "v2"], "ben"))
+            .contains("v2 for all conversations does not wait for approval")
+    );
+    let said = office.says(&by(&["policy", "approve", "v1"], "ben"));
+    assert!(said.contains("of 10000 decisions on record") && said.ends_with("\nv1 is in force\n"), "{said}");
+    // One person alone puts nothing in force, whatever their own configuration says.
+    let alone = nonnocere(&by(&["policy", "promote", "clinician"], "ana"))
+        .envs(office.settings())
+        .env("NONNOCERE_PROMOTION__SECOND_APPROVER", "false")
+        .output();
+    assert!(alone.unwrap().status.success());
+    assert!(office.refuses(&["serve", "--policy", "store"]).contains("v2 was put in force by one person"));
+    assert_eq!(office.says(&by(&["policy", "rollback"], "ana")), "v1 is in force\n");
+    // Nor does a key that has signed nothing yet, unless it is said to be new.
+    let other = nonnocere(&by(&["policy", "rollback"], "ana"))
+        .envs(office.settings())
+        .env("NONNOCERE_AUDIT__KEY", office.folder.join("other"))
+        .output();
+    let other = other.unwrap();
+    assert!(String::from_utf8_lossy(&other.stderr).contains("is not there, and what was done before"), "{other:?}");
+    assert!(!office.folder.join("other").exists());
     // A policy that fails its own tests goes nowhere.
     let broken = office.folder.join("broken.toml");
     let wrong = "[[tests]]\nname = \"w\"\nprompt = \"How is iron deficiency treated?\"\nexpect = \"block\"";
@@ -194,11 +217,13 @@ async fn a_policy_goes_its_way(office: &Office<'_>) {
     let serving = Serving::with("store", &settings);
     wait_for(&serving, "v1 is in force");
     office.says(&by(&["policy", "promote", &candidate, "--canary", "30%"], "ana"));
+    let said = office.refuses(&by(&["policy", "approve", "v3"], "ben"));
+    assert!(said.contains("v3 for all conversations does not wait") && said.contains("v3 for 30%"), "{said}");
     assert_eq!(
-        office.says(&by(&["policy", "approve", "v2"], "ben")),
-        "v1 is in force, v2 for 30% of the conversations\n"
+        office.says(&by(&["policy", "approve", "v3", "--canary", "30%"], "ben")).lines().last().unwrap(),
+        "v1 is in force, v3 for 30% of the conversations"
     );
-    wait_for(&serving, "v1 is in force, v2 for 30% of the conversations");
+    wait_for(&serving, "v1 is in force, v3 for 30% of the conversations");
     let by_turn = held(&serving, 60);
     assert!(by_turn.iter().all(|turns| turns[0] == turns[1]), "all turns of a conversation by one policy");
     let canaries = by_turn.iter().filter(|turns| turns[0].starts_with("tuned@")).count();
@@ -207,47 +232,50 @@ async fn a_policy_goes_its_way(office: &Office<'_>) {
     assert_eq!(office.says(&by(&["policy", "rollback"], "cai")), "v1 is in force\n");
     wait_for(&serving, "v1 is in force");
     assert!(held(&serving, 5).concat().iter().all(|policy| policy.starts_with("ama@")));
-    office.says(&by(&["policy", "promote", "v2"], "ana"));
-    assert_eq!(office.says(&by(&["policy", "approve", "v2"], "ben")), "v2 is in force\n");
-    wait_for(&serving, "v2 is in force");
+    office.says(&by(&["policy", "promote", "v3"], "ana"));
+    assert!(office.says(&by(&["policy", "approve", "v3"], "ben")).ends_with("\nv3 is in force\n"));
+    wait_for(&serving, "v3 is in force");
     assert!(held(&serving, 2).concat().iter().all(|policy| policy.starts_with("tuned@")));
-    assert!(office.refuses(&by(&["policy", "rollback", "--to", "v9"], "cai")).contains("v9 was never in force"));
+    assert!(
+        office.refuses(&by(&["policy", "rollback", "--to", "v9"], "cai")).contains("v9 was not in force before v3")
+    );
     assert_eq!(office.says(&by(&["policy", "rollback"], "cai")), "v1 is in force\n");
     assert!(office.refuses(&by(&["policy", "rollback"], "cai")).contains("v1 is the first version"));
     wait_for(&serving, "v1 is in force");
 
     let history = office.says(&["policy", "history"]);
     assert!(
-        history.contains("v2 (tuned@") && history.contains("proposed by ana, by ben: too many visits"),
+        history.contains("v3 (tuned@") && history.contains("proposed by ana, by ben: too many visits"),
         "{history}"
     );
     assert!(history.ends_with("v1 is in force\n"), "{history}");
     // What was in force then can be looked at now, whatever became of its file.
     std::fs::remove_file(&candidate).unwrap();
-    let (said, _) = office.run(&["policy", "diff", "v1", "v2"]);
+    let (said, _) = office.run(&["policy", "diff", "v1", "v3"]);
     assert!(said.contains("rule \"violating-prompt\", threshold: 0."), "{said}");
     let said = office.says(&["audit", "verify"]);
-    assert!(said.contains(", 8 acts\n") && said.ends_with("the chain holds\n"), "{said}");
+    assert!(said.contains(", 10 acts\n") && said.ends_with("the chain holds\n"), "{said}");
     a_forged_act_is_found(office, &serving).await;
 }
 
 /// Who puts other words in the mouth of an approver, or other texts in a version, changes nothing that is in force.
 async fn a_forged_act_is_found(office: &Office<'_>, serving: &Serving) {
     let store = Store::open(office.url).await.unwrap();
-    let change = |from: &str, to: &str| format!("UPDATE acts SET body = REPLACE(body, '{from}', '{to}') WHERE seq = 7");
+    let change = |from: &str, to: &str| format!("UPDATE acts SET body = REPLACE(body, '{from}', '{to}') WHERE seq = 9");
     store.execute(&change("ben", "eve")).await.unwrap();
     let (said, code) = office.run(&["audit", "verify"]);
-    assert!(code == Some(1) && said.contains("act 7 was changed"), "{said}");
-    assert!(office.refuses(&["policy", "history"]).contains("act 7 was changed"));
-    serving.wait_for("the policy was not reloaded; the old one stays in force");
+    assert!(code == Some(1) && said.contains("act 9 was changed"), "{said}");
+    assert!(office.refuses(&["policy", "history"]).contains("act 9 was changed"));
+    let answer = http(&serving.operators, "POST /policy/reload", "");
+    assert!(answer.contains("act 9 was changed"), "{answer}");
     assert!(held(serving, 1).concat().iter().all(|policy| policy.starts_with("ama@")));
     store.execute(&change("eve", "ben")).await.unwrap();
     office.says(&["audit", "verify"]);
     // Who cuts the last word off brings nothing back that it took away, while the proxy runs.
-    store.execute("CREATE TABLE cut AS SELECT * FROM acts WHERE seq = 8").await.unwrap();
-    store.execute("DELETE FROM acts WHERE seq = 8").await.unwrap();
+    store.execute("CREATE TABLE cut AS SELECT * FROM acts WHERE seq = 10").await.unwrap();
+    store.execute("DELETE FROM acts WHERE seq = 10").await.unwrap();
     let answer = http(&serving.operators, "POST /policy/reload", "");
-    assert!(answer.contains("act 8, which was seen before, is gone"), "{answer}");
+    assert!(answer.contains("act 10, which was seen before, is gone"), "{answer}");
     assert!(held(serving, 1).concat().iter().all(|policy| policy.starts_with("ama@")));
     store.execute("INSERT INTO acts SELECT * FROM cut").await.unwrap();
     store.execute("UPDATE policies SET texts = REPLACE(texts, 'crisis', 'crasis') WHERE version = 1").await.unwrap();
@@ -288,6 +316,11 @@ async fn with_canary(folder: &Path) -> (Versions, Signing, [String; 2]) {
     (versions, key, [ama.to_string(), strict.to_string()])
 }
 
+/// The hash that the last decision must have.
+async fn wave_hash(store: &Store) -> String {
+    store.tail().await.unwrap().hash
+}
+
 #[tokio::test]
 async fn a_version_that_stops_too_much_goes_into_the_shadow() {
     let folder = tempfile::tempdir().unwrap();
@@ -309,17 +342,29 @@ async fn a_version_that_stops_too_much_goes_into_the_shadow() {
     // A wave of violations, which both stop, is no drift.
     let wave: Vec<Decision> = (0..300).map(|number| judged(number, 0.99)).collect();
     versions.store().append(&wave).await.unwrap();
-    assert_eq!(look().await, None);
-    let harmless: Vec<Decision> =
-        (300..400).map(|number| judged(number, if number % 4 == 1 { 0.2 } else { 0.01 })).collect();
-    versions.store().append(&harmless).await.unwrap();
-    let act = look().await.unwrap();
+    assert_eq!(look().await, Found::Nothing);
+    // Nor is what only the new one stops, as long as nobody says that it should pass: it may be what it was made for.
+    let newly: Vec<Decision> =
+        (300..600).map(|number| judged(number, if number % 4 == 1 { 0.2 } else { 0.01 })).collect();
+    versions.store().append(&newly).await.unwrap();
+    assert!(matches!(look().await, Found::Unreviewed(drift) if (drift.of, drift.stopped) == (150, 75)));
+    for one in newly.iter().filter(|one| one.action == "block").take(10) {
+        let [event, direction, reviewer] = [one.event.as_str(), "prompt", "ana"].map(str::to_owned);
+        let label = Label { event, direction, reviewer, mark: Mark::OverBlocked, principle: None, note: None, time: 1 };
+        versions.store().label(&label).await.unwrap();
+    }
+    // Nothing is signed by what someone wrote into the store.
+    versions.store().execute("UPDATE decisions SET hash = '00' WHERE seq = 600").await.unwrap();
+    assert!(drift::look(&versions, &watch, &key).await.unwrap_err()[0].contains("600"));
+    let hash = wave_hash(versions.store()).await;
+    versions.store().execute(&format!("UPDATE decisions SET hash = '{hash}' WHERE seq = 600")).await.unwrap();
+    let Found::FellBack(act) = look().await else { panic!("it stays in force") };
     assert_eq!(
         (act.by.as_str(), &act.deed),
-        ("nonnocere", &Deed::FellBack { version: 2, to: 1, stopped: 25, of: 200 })
+        ("nonnocere", &Deed::FellBack { version: 2, to: 1, stopped: 75, of: 150 })
     );
     assert_eq!(versions.known().await.unwrap().standing.to_string(), "v1 is in force, v2 in the shadow");
-    assert_eq!(look().await, None, "there is nothing more to fall back from");
+    assert_eq!(look().await, Found::Nothing, "one fall is not the reason of the next");
     // In the shadow, what it would do is recorded.
     let in_force = versions.in_force().await.unwrap();
     assert_eq!(in_force.policy.beside.as_ref().map(|beside| beside.name.as_str()), Some("strict"));
@@ -343,11 +388,18 @@ async fn a_conversation_is_held_by_one_policy_on_every_surface() {
         let input = json!([{"role": "user", "content": first}, {"role": "assistant", "content": "x"}, {"role": "user", "content": "y"}]);
         let streamed = proxy.chat(&json!({"model": "m", "messages": input, "stream": true})).await;
         assert_eq!(streamed.header("x-nonnocere-policy"), policy);
-        let response = proxy.post("/v1/responses", json!({"model": "m", "input": input}).to_string()).await;
-        assert_eq!(response.header("x-nonnocere-policy"), policy);
-        // What goes on from what the upstream keeps has no beginning to know it by.
-        let kept = json!({"model": "m", "input": first, "previous_response_id": "r"}).to_string();
-        assert_eq!(proxy.post("/v1/responses", kept).await.header("x-nonnocere-policy"), ama);
+        let of = async |more: serde_json::Value| {
+            let mut body = json!({"model": "m", "input": input});
+            body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+            proxy.post("/v1/responses", body.to_string()).await.header("x-nonnocere-policy").to_owned()
+        };
+        assert_eq!(of(json!({"store": false})).await, policy);
+        // What the upstream keeps may be gone on from, and has then no beginning to know it by.
+        assert_eq!(of(json!({})).await, ama);
+        assert_eq!(of(json!({"store": false, "previous_response_id": "r"})).await, ama);
+        // By its name, a conversation is known everywhere.
+        let named = of(json!({"conversation": format!("c{number}")})).await;
+        assert_eq!(of(json!({"conversation": {"id": format!("c{number}")}, "store": false})).await, named);
     }
     assert!((6..=28).contains(&canaries), "{canaries}");
     assert!(upstream.asked().iter().all(|asked| !asked.headers.contains_key("x-nonnocere-conversation")));

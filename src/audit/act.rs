@@ -98,12 +98,15 @@ pub struct Measured {
     pub decisions: u64,
     /// How many of them were stopped.
     pub stopped: u64,
-    /// How many would be.
+    /// How many would be, of those that can be told.
     pub would_stop: u64,
     /// Those that are now stopped and were not.
     pub newly_stopped: u64,
     /// Those that were stopped and are not any more.
     pub newly_passed: u64,
+    /// Those that cannot be told: their text would be needed, or nothing was judged.
+    #[serde(default)]
+    pub untold: u64,
 }
 
 /// An act as it is stored.
@@ -142,17 +145,29 @@ impl Signed {
 /// # Errors
 /// The place of the first one that was changed, moved, removed, or signed by none of `keys`.
 pub fn proven(acts: &[Signed], keys: &[Public]) -> Result<Vec<Act>, i64> {
-    let (mut before, mut proven) = (GENESIS, Vec::new());
-    for (place, act) in (1..).zip(acts) {
-        let read = serde_json::from_str(&act.body);
-        let holds = act.seq == place && act.hash == link(before, &act.body) && act.is_by(keys);
-        match read {
-            Ok(read) if holds => proven.push(read),
+    read(acts, |signed, _| signed.is_by(keys))
+}
+
+/// The same for whoever follows the policy: that somebody read a text says nothing of it, by whichever key it is signed.
+///
+/// # Errors
+/// The place of the first one that does not hold.
+pub fn followed(acts: &[Signed], keys: &[Public]) -> Result<Vec<Act>, i64> {
+    read(acts, |signed, act| signed.is_by(keys) || matches!(act.deed, Deed::Read { .. } | Deed::Exported { .. }))
+}
+
+fn read(acts: &[Signed], holds: impl Fn(&Signed, &Act) -> bool) -> Result<Vec<Act>, i64> {
+    let (mut before, mut found) = (GENESIS, Vec::new());
+    for (place, signed) in (1..).zip(acts) {
+        let act = serde_json::from_str(&signed.body);
+        let is_next = signed.seq == place && signed.hash == link(before, &signed.body);
+        match act {
+            Ok(act) if is_next && holds(signed, &act) => found.push(act),
             _ => return Err(place),
         }
-        before = &act.hash;
+        before = &signed.hash;
     }
-    Ok(proven)
+    Ok(found)
 }
 
 fn said(seq: i64, hash: &str) -> String {

@@ -24,13 +24,13 @@ impl Store {
         sqlx::query(query).fetch_all(&self.pool).await?.iter().map(read).collect()
     }
 
-    /// The place of the last act; 0 before the first.
+    /// The place and the hash of the last act, if there is one.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn last_act(&self) -> Result<i64, Fault> {
-        let row = sqlx::query("SELECT COALESCE(MAX(seq), 0) FROM acts").fetch_one(&self.pool).await?;
-        row.try_get(0)
+    pub async fn last_act(&self) -> Result<Option<(i64, String)>, Fault> {
+        let last = sqlx::query("SELECT seq, hash FROM acts ORDER BY seq DESC LIMIT 1");
+        last.fetch_optional(&self.pool).await?.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
     }
 
     /// Adds an act, where `after` is still the last one that whoever acts knows of; says whether it was.
@@ -42,8 +42,8 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         // Those who act take turns, as those who decide do.
         sqlx::query("UPDATE chain_tail SET seq = seq WHERE id = 1").execute(&mut *transaction).await?;
-        let last = "SELECT seq, hash FROM acts ORDER BY seq DESC LIMIT 1";
-        let last = sqlx::query(last).fetch_optional(&mut *transaction).await?;
+        let last = sqlx::query("SELECT seq, hash FROM acts ORDER BY seq DESC LIMIT 1");
+        let last = last.fetch_optional(&mut *transaction).await?;
         let (seq, hash) = match last {
             Some(row) => (row.try_get(0)?, row.try_get(1)?),
             None => (0, GENESIS.to_owned()),

@@ -62,7 +62,7 @@ async fn policy_of(config: &Config) -> anyhow::Result<Live> {
 /// The versions of the policy in the audit store.
 async fn versions(config: &Config) -> anyhow::Result<Versions> {
     let (audit, store) = audit::open(config).await?;
-    Ok(Versions::new(store, trusted(audit)?))
+    Ok(Versions::new(store, trusted(audit)?).by_two(config.promotion.second_approver))
 }
 
 /// The policy of this name: `v3` for a version in the audit store, a shipped one, or a file.

@@ -1,13 +1,13 @@
 //! `nonnocere policy promote | approve | rollback | history`: which version of the policy is in force, by whose word and why.
 
-use crate::audit::act::{Act, Candidate, Deed, Measured};
+use crate::audit::act::{Act, Candidate, Deed, Measured, Signed};
 use crate::audit::journal::now;
 use crate::audit::key::Signing;
 use crate::config::{Audit, Config};
 use crate::guard::Guard;
 use crate::policy::Policy;
 use crate::policy::backtest::Backtest;
-use crate::policy::promotion::Standing;
+use crate::policy::promotion::{Standing, is_same, meant};
 use crate::policy::versions::{Known, Versions};
 use std::io::Write;
 use std::time::{Duration, SystemTime};
@@ -19,6 +19,8 @@ pub struct Word {
     pub by: String,
     /// Why.
     pub reason: String,
+    /// Whether a key may sign that has signed nothing in this store yet.
+    pub new_key: bool,
 }
 
 impl Word {
@@ -51,11 +53,12 @@ struct Desk {
 }
 
 impl Desk {
-    async fn open(config: &Config) -> anyhow::Result<Self> {
+    async fn open(config: &Config, word: &Word) -> anyhow::Result<Self> {
+        word.checked()?;
         let none = || anyhow::anyhow!("audit.url is none: no versions are kept");
         let audit = config.audit.as_ref().ok_or_else(none)?;
         let store = super::open_store(audit).await?;
-        let key = key(audit)?;
+        let key = key(audit, &store.acts().await?, word.new_key)?;
         let mut keys = super::trusted(audit)?;
         keys.push(key.public());
         let versions = Versions::new(store, keys);
@@ -64,9 +67,7 @@ impl Desk {
     }
 
     /// Signs what is done, and says what follows.
-    async fn act(&self, word: Word, deed: Deed) -> anyhow::Result<()> {
-        word.checked()?;
-        let Word { by, reason } = word;
+    async fn act(&self, Word { by, reason, .. }: Word, deed: Deed) -> anyhow::Result<()> {
         let act = Act { time: now(), by, reason, deed };
         let is_done = self.versions.store().act(&act, Some(self.known.last()), &self.key).await?;
         anyhow::ensure!(
@@ -80,8 +81,21 @@ impl Desk {
     }
 }
 
-fn key(audit: &Audit) -> anyhow::Result<Signing> {
-    Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))
+/// The key that signs. Proxies put nothing in force that a key signed which they do not know, so that it must be one that has
+/// signed before, unless whoever acts says that it is new.
+fn key(audit: &Audit, acts: &[Signed], is_new: bool) -> anyhow::Result<Signing> {
+    let path = audit.key.display();
+    anyhow::ensure!(
+        acts.is_empty() || is_new || audit.key.exists(),
+        "audit.key: {path} is not there, and what was done before was signed by another key"
+    );
+    let key = Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?;
+    let public = key.public().to_string();
+    anyhow::ensure!(
+        acts.is_empty() || is_new || acts.iter().any(|act| act.key == public),
+        "audit.key: {path} has signed nothing here yet; add {public} to audit.trust of all proxies, and say --new-key"
+    );
+    Ok(key)
 }
 
 /// Puts a policy in force whose tests hold, and which was held against what is on record; or proposes it, where someone else
@@ -92,9 +106,14 @@ fn key(audit: &Audit) -> anyhow::Result<Signing> {
 pub async fn promote(config: &Config, Wanted { candidate, share, since }: Wanted, word: Word) -> anyhow::Result<()> {
     anyhow::ensure!((0.0..=100.0).contains(&share), "--canary: expected a percentage from 0 to 100");
     let policy = super::policy_named(config, &candidate).await?;
-    let desk = Desk::open(config).await?;
     anyhow::ensure!(
-        share >= 100.0 || desk.known.standing.stable.is_some(),
+        !policy.tests.is_empty(),
+        "{policy} carries no tests; what it is to do and not to do must be tried first"
+    );
+    let desk = Desk::open(config, &word).await?;
+    let stable = desk.known.standing.stable;
+    anyhow::ensure!(
+        share >= 100.0 || stable.is_some(),
         "no version is in force yet, beside which this one could be; promote one for all conversations first"
     );
     let guard = Guard::new(super::start_pool(config)?, config.manner.finish);
@@ -105,14 +124,9 @@ pub async fn promote(config: &Config, Wanted { candidate, share, since }: Wanted
         return Err(super::faults("the policy does not pass its own tests", &broken));
     }
     let backtest = measured(&desk.versions, &policy, super::audit::ago(since)).await?;
-    let Measured { decisions, stopped, would_stop, newly_stopped, newly_passed, .. } = &backtest;
-    writeln!(
-        std::io::stdout(),
-        "{policy}: {} tests hold; of {decisions} decisions on record {stopped} were stopped, {would_stop} would be \
-         ({newly_stopped} newly stopped, {newly_passed} newly passed)",
-        policy.tests.len()
-    )?;
+    writeln!(std::io::stdout(), "{policy}: {} tests hold; {}", policy.tests.len(), shown(&backtest))?;
     let (version, digest) = desk.versions.keep(&policy).await?;
+    anyhow::ensure!(stable != Some(version), "v{version} is in force already");
     let (policy, tests) = (policy.to_string(), policy.tests.len());
     let candidate = Candidate { version, policy, digest, share, tests, model, backtest };
     let deed = match config.promotion.second_approver {
@@ -134,39 +148,80 @@ async fn measured(versions: &Versions, policy: &Policy, since: i64) -> anyhow::R
         .await?;
     let Backtest { decisions, stopped: [stopped, would_stop], newly_stopped, newly_passed, .. } = backtest;
     let (newly_stopped, newly_passed) = (newly_stopped.values().sum(), newly_passed.values().sum());
-    Ok(Measured { since, decisions, stopped, would_stop, newly_stopped, newly_passed })
+    let untold = backtest.needs_text + backtest.unknown;
+    Ok(Measured { since, decisions, stopped, would_stop, newly_stopped, newly_passed, untold })
 }
 
-/// Approves of what someone else proposed, which is then in force.
+fn shown(backtest: &Measured) -> String {
+    let Measured { decisions, stopped, would_stop, newly_stopped, newly_passed, untold, .. } = backtest;
+    if *decisions == 0 {
+        return "nothing is on record to hold it against".to_owned();
+    }
+    let untold = if *untold > 0 { format!(", {untold} cannot be told") } else { String::new() };
+    format!(
+        "of {decisions} decisions on record {stopped} were stopped, {would_stop} would be ({newly_stopped} newly stopped, \
+         {newly_passed} newly passed{untold})"
+    )
+}
+
+/// Approves of what someone else proposed, for as many conversations, which is then in force.
 ///
 /// # Errors
-/// When nothing is proposed, or by the same person.
-pub async fn approve(config: &Config, version: i64, word: Word) -> anyhow::Result<()> {
-    let desk = Desk::open(config).await?;
+/// When that is not what is proposed, or the same person proposed it.
+pub async fn approve(config: &Config, (version, share): (i64, f64), word: Word) -> anyhow::Result<()> {
+    let desk = Desk::open(config, &word).await?;
     let Some((candidate, proposed_by)) = desk.known.standing.proposed.clone() else {
         anyhow::bail!("nothing waits for approval: {}", desk.known.standing);
     };
-    anyhow::ensure!(candidate.version == version, "v{version} does not wait for approval: {}", desk.known.standing);
-    let is_same = |one: &str, other: &str| one.trim().to_lowercase() == other.trim().to_lowercase();
+    // What is approved is said in full, so that a newer proposal is not approved unseen.
+    anyhow::ensure!(
+        candidate.version == version && candidate.share.to_bits() == share.to_bits(),
+        "v{version} {} does not wait for approval: {}",
+        meant(share),
+        desk.known.standing
+    );
     anyhow::ensure!(!is_same(&proposed_by, &word.by), "{proposed_by} proposed it, so someone else must approve");
+    let policy = desk.versions.policy(version, &desk.known.standing).await;
+    let policy = policy.map_err(|found| super::faults("the version cannot be approved", &found))?;
+    writeln!(std::io::stdout(), "{policy}: {} tests held; {}", candidate.tests, shown(&candidate.backtest))?;
     desk.act(word, Deed::Promoted { candidate, proposed_by: Some(proposed_by) }).await
 }
 
-/// Takes back the canary, or where there is none, goes back to the version before, or to `to`.
+/// What is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Back {
+    /// The canary, or where there is none, the version in force.
+    Newest,
+    /// The version in the shadow.
+    Shadow,
+    /// All that came after this version.
+    To(i64),
+}
+
+/// Takes something back; nobody needs to approve.
 ///
 /// # Errors
-/// When there is nothing to go back to.
-pub async fn rollback(config: &Config, to: Option<i64>, word: Word) -> anyhow::Result<()> {
-    let desk = Desk::open(config).await?;
+/// When there is nothing to take back, or to go back to.
+pub async fn rollback(config: &Config, back: Back, word: Word) -> anyhow::Result<()> {
+    let desk = Desk::open(config, &word).await?;
     let standing = &desk.known.standing;
     let Some(stable) = standing.stable else { anyhow::bail!("no version is in force, so there is none to take back") };
-    let deed = match (standing.canary, to) {
-        (Some((version, _)), None) => Deed::RolledBack { version, to: stable },
-        (_, to) => {
-            let to = to.or(standing.previous());
-            let to = to.ok_or_else(|| anyhow::anyhow!("v{stable} is the first version, so there is none before it"))?;
-            anyhow::ensure!(to != stable, "v{to} is in force already");
-            anyhow::ensure!(standing.digest(to).is_some(), "v{to} was never in force; promote it");
+    let deed = match (back, standing.canary) {
+        (Back::Newest, Some((version, _))) => Deed::RolledBack { version, to: stable },
+        (Back::Newest, None) => {
+            let first = || anyhow::anyhow!("v{stable} is the first version, so there is none before it");
+            let to = *standing.before().last().ok_or_else(first)?;
+            Deed::RolledBack { version: stable, to }
+        }
+        (Back::Shadow, _) => {
+            let version = standing.shadow.ok_or_else(|| anyhow::anyhow!("no version is in the shadow"))?;
+            Deed::RolledBack { version, to: stable }
+        }
+        (Back::To(to), _) => {
+            anyhow::ensure!(
+                standing.before().contains(&to),
+                "v{to} was not in force before v{stable}; what one goes on to is promoted"
+            );
             Deed::RolledBack { version: stable, to }
         }
     };
@@ -206,20 +261,20 @@ pub async fn history(config: &Config, json: bool) -> anyhow::Result<()> {
 }
 
 fn told(deed: &Deed) -> String {
-    let share = |share: f64| match share {
-        share if share <= 0.0 => "in the shadow".to_owned(),
-        share if share < 100.0 => format!("for {share}% of the conversations"),
-        _ => "in force".to_owned(),
+    let new = |Candidate { version, policy, share, tests, backtest, .. }: &Candidate| {
+        format!("v{version} ({policy}) {}; {tests} tests, {}", meant(*share), shown(backtest))
     };
     match deed {
-        Deed::Proposed(new) => format!("v{} ({}) proposed, to be {}", new.version, new.policy, share(new.share)),
-        Deed::Promoted { candidate: new, proposed_by } => {
+        Deed::Proposed(candidate) => format!("proposed: {}", new(candidate)),
+        Deed::Promoted { candidate, proposed_by } => {
             let proposed = proposed_by.as_ref().map(|by| format!(", proposed by {by}")).unwrap_or_default();
-            format!("v{} ({}) {}{proposed}", new.version, new.policy, share(new.share))
+            format!("promoted: {}{proposed}", new(candidate))
         }
         Deed::RolledBack { version, to } => format!("v{version} taken back, v{to} holds"),
         Deed::FellBack { version, to, stopped, of } => {
-            format!("v{version} into the shadow: it stopped {stopped} of {of} that v{to}, which holds, lets pass")
+            format!(
+                "v{version} into the shadow: it stopped {stopped} of {of} messages that v{to}, which holds, lets pass"
+            )
         }
         Deed::Read { event } => format!("the text of {event} read"),
         Deed::Exported { texts } => format!("{texts} labelled texts written out for training"),

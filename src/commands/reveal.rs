@@ -31,13 +31,15 @@ impl<'a> Desk<'a> {
         let none = || anyhow::anyhow!("audit.vault is false: no texts are kept");
         let vault = super::vault(audit)?.ok_or_else(none)?;
         word.checked()?;
+        // Who makes a key to read with is nobody that others know.
+        anyhow::ensure!(audit.key.exists(), "audit.key: {} is not there; readings are signed", audit.key.display());
         Ok(Self { audit, store, vault, word })
     }
 
     /// Records what is done with texts, before it is.
     async fn act(&self, deed: Deed) -> anyhow::Result<()> {
+        let Word { by, reason, .. } = self.word.clone();
         let key = Signing::open(&self.audit.key).map_err(|why| anyhow::anyhow!(why))?;
-        let Word { by, reason } = self.word.clone();
         let is_done = self.store.act(&Act { time: now(), by, reason, deed }, None, &key).await?;
         anyhow::ensure!(is_done, "the reading could not be recorded");
         Ok(())

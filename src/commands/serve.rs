@@ -11,8 +11,8 @@ use crate::guard::Guard;
 use crate::guard::judge::Judge;
 use crate::metrics::Metrics;
 use crate::openai::request::{Request, Surface};
-use crate::policy::drift::{self, Watch};
-use crate::policy::reload::{Live, UNJUDGED};
+use crate::policy::drift::{self, Found, Watch};
+use crate::policy::reload::{InForce, Live};
 use crate::policy::versions::Versions;
 use crate::proxy::{self, Proxy};
 use crate::server::Server;
@@ -198,7 +198,7 @@ async fn signals(proxy: &Proxy) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         tokio::select! {
-            Some(()) = hangup.recv() => drop(reload(proxy).await),
+            Some(()) = hangup.recv() => reload(proxy).await,
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
         }
@@ -206,22 +206,23 @@ async fn signals(proxy: &Proxy) -> anyhow::Result<()> {
 }
 
 /// Reads the policy again, and puts it in force if it is valid and passes its own tests.
-/// Whether there is nothing more to try: a policy that could not be tested now may pass later.
-async fn reload(proxy: &Proxy) -> bool {
-    let reloaded = proxy.policy.reload(&proxy.guard).await;
+async fn reload(proxy: &Proxy) {
+    tell(proxy, &proxy.policy.reload(&proxy.guard).await);
+}
+
+/// Tells what became of a policy that was to come in force.
+fn tell(proxy: &Proxy, reloaded: &Result<Arc<InForce>, Vec<String>>) {
     proxy.metrics.reloaded(reloaded.is_ok());
     match reloaded {
         Ok(in_force) => {
             let versions = in_force.standing.as_ref().map(ToString::to_string);
             tracing::info!(policy = %in_force.policy, versions, "the policy was reloaded");
             proxy.callers.warn_of(&in_force.policy);
-            true
         }
         Err(faults) => {
-            for fault in &faults {
+            for fault in faults {
                 tracing::error!(fault, "the policy was not reloaded; the old one stays in force");
             }
-            !faults.iter().any(|fault| fault.starts_with(UNJUDGED))
         }
     }
 }
@@ -243,14 +244,16 @@ fn looking(config: &Config, proxy: &Arc<Proxy>, retention: Option<Retention>) ->
 
 /// Looks every so often whether another policy is to be in force, and reloads it then.
 async fn watch(proxy: Arc<Proxy>, every: Duration) {
-    let mut known = proxy.policy.known();
+    let mut told = Vec::new();
     loop {
         tokio::time::sleep(every).await;
-        if let Some(found) = proxy.policy.changed(&known).await
-            && reload(&proxy).await
-        {
-            known = found;
+        let renewed = proxy.policy.renew(&proxy.guard).await;
+        // What is wrong is tried again, and told once.
+        let faults = renewed.as_ref().and_then(|renewed| renewed.as_ref().err()).cloned().unwrap_or_default();
+        if let Some(renewed) = renewed.filter(|_| faults.is_empty() || faults != told) {
+            tell(&proxy, &renewed);
         }
+        told = faults;
     }
 }
 
@@ -259,8 +262,16 @@ async fn drift(versions: Versions, watch: Watch, key: Signing) {
     loop {
         tokio::time::sleep(watch.promotion.check_every).await;
         match drift::look(&versions, &watch, &key).await {
-            Ok(Some(act)) => tracing::error!(?act, "a version of the policy stops too much, and went into the shadow"),
-            Ok(None) => {}
+            Ok(Found::FellBack(act)) => {
+                tracing::error!(?act, "a version of the policy stops too much, and went into the shadow");
+            }
+            Ok(Found::Unreviewed(drift)) => {
+                tracing::error!(
+                    ?drift,
+                    "the newest version stops much that the one before lets pass; have some of it reviewed"
+                );
+            }
+            Ok(Found::Nothing) => {}
             Err(faults) => {
                 tracing::error!(fault = faults.join("; "), "it is not known whether the policy stops too much");
             }

@@ -297,14 +297,20 @@ impl Asked {
     }
 }
 
-/// What a conversation is known by. One that goes on from what the upstream keeps has no beginning to know it by.
+/// What a conversation is known by. One that goes on from what the upstream keeps, or will, has no beginning to know it by.
 fn conversation(body: &Body, messages: &[Message], prompts: &[String]) -> Option<String> {
-    let id = body.get("conversation").and_then(|named| named.get("id").unwrap_or(named).as_str());
-    if id.is_some() || body.get("previous_response_id").is_some_and(|id| !id.is_null()) {
-        return id.map(str::to_owned);
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+    let id = text(body.get("conversation").map(|named| named.get("id").unwrap_or(named)));
+    let is_response = body.contains_key("input");
+    let is_kept = is_response && body.get("store") != Some(&Value::Bool(false));
+    if id.is_some() || is_kept || body.get("previous_response_id").is_some_and(|id| !id.is_null()) {
+        return id;
     }
-    let said = messages.iter().find(|message| message.role == Role::User).map(|message| &message.text);
-    said.or(prompts.first()).cloned()
+    let first = messages.iter().find(|message| message.role == Role::User).map(|message| &message.text);
+    let first = first.or(prompts.first()).filter(|text| !text.is_empty())?;
+    // Many begin with the same words: whose they are tells them apart.
+    let user = text(body.get("safety_identifier")).or(text(body.get("user"))).unwrap_or_default();
+    Some(format!("{user}\n{first}"))
 }
 
 /// Whether a tool reads pages, files or servers that are not seen here.

@@ -3,7 +3,7 @@
 
 use super::message::{Audience, Reader};
 use super::opinion::Opinion;
-use super::rule::{Effect, Rule};
+use super::rule::Effect;
 use super::{Direction, Evidence, Policy, Unjudgeable};
 use crate::audit::decision::{Decision, Seen};
 use crate::audit::label::Mark;
@@ -68,6 +68,12 @@ impl Backtest {
     /// Adds one decision, replayed by `policy`, with what reviewers say of it.
     pub fn add(&mut self, policy: &Policy, decision: &Decision, mark: Option<Mark>) {
         self.decisions += 1;
+        // Identifiers that were taken out are no refusal.
+        let is_redaction = decision.rule.as_deref() == Some("phi");
+        let before = if is_redaction { "allow" } else { decision.action.as_str() };
+        let was = stops(before);
+        let [stopped, would] = &mut self.stopped;
+        *stopped += u64::from(was);
         let after = match replay(policy, decision) {
             Replayed::Action(action) => action,
             Replayed::NeedsText => {
@@ -79,12 +85,7 @@ impl Backtest {
                 return;
             }
         };
-        // Identifiers that were taken out are no refusal.
-        let is_redaction = decision.rule.as_deref() == Some("phi");
-        let before = if is_redaction { "allow" } else { decision.action.as_str() };
-        let (was, is) = (stops(before), stops(after));
-        let [stopped, would] = &mut self.stopped;
-        *stopped += u64::from(was);
+        let is = stops(after);
         *would += u64::from(is);
         if before == after {
             return;
@@ -131,13 +132,17 @@ pub enum Would {
     Unknown,
 }
 
-/// Whether `policy` would have stopped the message that a decision is on.
+/// Whether `policy` would have stopped the message that a decision is on, whatever its patterns find.
 #[must_use]
 pub fn would(policy: &Policy, decision: &Decision) -> Would {
-    match replay(policy, decision) {
-        Replayed::Action(action) if stops(action) => Would::Stop,
-        Replayed::Action(_) => Would::Pass,
-        Replayed::NeedsText | Replayed::Unknown => Would::Unknown,
+    let Ok(sights) = effects(policy, decision) else { return Would::Unknown };
+    let stop = |effect: &Effect| stops(effect.action());
+    if sights.iter().any(|effects| effects.iter().all(stop)) {
+        Would::Stop
+    } else if sights.iter().flatten().any(stop) {
+        Would::Unknown
+    } else {
+        Would::Pass
     }
 }
 
@@ -157,6 +162,20 @@ fn likeliest(decision: &Decision) -> String {
 }
 
 fn replay(policy: &Policy, decision: &Decision) -> Replayed {
+    let sights = match effects(policy, decision) {
+        Ok(sights) => sights,
+        Err(replayed) => return replayed,
+    };
+    if sights.iter().any(|effects| effects.len() > 1) {
+        return Replayed::NeedsText;
+    }
+    let strongest = sights.iter().flatten().max_by_key(|effect| effect.rank());
+    Replayed::Action(strongest.map_or("allow", |effect| effect.action()))
+}
+
+/// What a policy may do with each way in which a message was looked at: one thing, and more where rules with patterns would have
+/// to see the text.
+fn effects(policy: &Policy, decision: &Decision) -> Result<Vec<Vec<Effect>>, Replayed> {
     let audience = decision.audience.as_deref().and_then(Audience::named);
     let tenant = decision.tenant.as_deref().map(Arc::from);
     let reader = Reader { audience, tenant, ..Reader::default() };
@@ -167,38 +186,43 @@ fn replay(policy: &Policy, decision: &Decision) -> Replayed {
         (&decision.said, Direction::Completion, false),
     ];
     if decision.rule.as_deref() == Some("unjudgeable") && policy.unjudgeable == Unjudgeable::Block {
-        return Replayed::Action("block");
+        return Ok(vec![vec![Effect::Block]]);
     }
     // It is not on record why only a part of it could be judged.
     if decision.scan == "partial"
         && decision.rule.as_deref() != Some("unjudgeable")
         && policy.unjudgeable == Unjudgeable::Block
     {
-        return Replayed::Unknown;
+        return Err(Replayed::Unknown);
     }
     // Nobody is asked again: what a judge said then holds, or what the policy says for when there is no opinion.
     let opinion = decision.opinion.as_deref().and_then(Opinion::from_id);
-    let (mut strongest, mut is_known) = ((0, "allow"), false);
+    let mut all = Vec::new();
     for (seen, direction, in_context) in sights {
         let Some(seen) = seen else { continue };
-        is_known = true;
         let scores: Scores = seen.scores();
         let evidence = Evidence { text: "", scores: &scores, in_context, reader: &reader, opinion };
-        // The first rule that applies decides, and so does one that may apply by its patterns.
-        let mut rules = policy.rules.iter().filter(|rule| !rule.is_shadow && rule.may_apply(direction, evidence));
-        let effect = match rules.next() {
-            Some(Rule { patterns: Some(_), .. }) => return Replayed::NeedsText,
-            Some(rule) => rule.effect,
-            None => Effect::Allow,
-        };
-        let effect = match effect {
-            // What was said before cannot be changed any more.
-            Effect::Rewrite(_) if decision.direction == "prompt" && direction == Direction::Completion => Effect::Block,
-            effect => effect,
-        };
-        strongest = strongest.max((effect.rank(), effect.action()));
+        let mut effects = Vec::new();
+        // The first rule that applies decides; one with patterns may or may not.
+        for rule in policy.rules.iter().filter(|rule| !rule.is_shadow && rule.may_apply(direction, evidence)) {
+            effects.push(rule.effect);
+            if rule.patterns.is_none() {
+                break;
+            }
+        }
+        let may_be_none = policy
+            .rules
+            .iter()
+            .all(|rule| rule.is_shadow || rule.patterns.is_some() || !rule.may_apply(direction, evidence));
+        effects.extend(may_be_none.then_some(Effect::Allow));
+        // What was said before cannot be changed any more.
+        let is_said = decision.direction == "prompt" && direction == Direction::Completion;
+        for effect in effects.iter_mut().filter(|effect| is_said && matches!(effect, Effect::Rewrite(_))) {
+            *effect = Effect::Block;
+        }
+        all.push(effects);
     }
-    if is_known { Replayed::Action(strongest.1) } else { Replayed::Unknown }
+    if all.is_empty() { Err(Replayed::Unknown) } else { Ok(all) }
 }
 
 #[cfg(test)]
@@ -237,11 +261,11 @@ mod tests {
             decision("prompt", "unavailable", [None, None]),
         ];
         let same = tested("", &decisions);
-        assert_eq!((same.decisions, same.unknown, same.stopped), (5, 1, [2, 2]));
+        assert_eq!((same.decisions, same.unknown, same.stopped), (5, 1, [3, 2]));
         assert!(same.changes.is_empty());
         let later =
             tested(&format!("[[rules]]\nname = \"violating-prompt\"\nthreshold = {}", threshold + 0.1), &decisions);
-        assert_eq!(later.stopped, [2, 1]);
+        assert_eq!(later.stopped, [3, 1]);
         assert_eq!(later.newly_passed, BTreeMap::from([(("prompt".to_owned(), "II".to_owned()), 1)]));
         assert_eq!((later.samples.len(), later.samples[0].after), (1, "allow"));
         let sooner = tested("[[rules]]\nname = \"violating-prompt\"\nthreshold_in_context = 0.4", &decisions);

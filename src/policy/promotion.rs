@@ -3,6 +3,8 @@
 use crate::audit::act::{Act, Candidate, Deed};
 use std::collections::BTreeMap;
 use std::fmt;
+use unicode_normalization::UnicodeNormalization;
+use unicode_security::skeleton;
 
 /// Which versions are in force.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,12 +17,15 @@ pub struct Standing {
     pub shadow: Option<i64>,
     /// What waits for a second approver, and who proposed it.
     pub proposed: Option<(Candidate, String)>,
-    /// When the stable version and the canary came in force, in microseconds since 1970.
-    pub since: [i64; 2],
+    /// What was put in force last, and since when, in microseconds since 1970; nothing once something was taken back, so that
+    /// one fall is not the reason of the next.
+    pub newest: Option<(i64, i64)>,
     /// The stable versions before, the last one last.
     before: Vec<i64>,
     /// What each version must be, by its digest.
     digests: BTreeMap<i64, String>,
+    /// The versions that came in force, each by the word of how many people the last time.
+    words: BTreeMap<i64, usize>,
 }
 
 impl Standing {
@@ -38,23 +43,35 @@ impl Standing {
         self.digests.get(&version).map(String::as_str)
     }
 
-    /// The stable version before the one that is.
+    /// The stable versions before the one that is, the last one last.
     #[must_use]
-    pub fn previous(&self) -> Option<i64> {
-        self.before.last().copied()
+    pub fn before(&self) -> &[i64] {
+        &self.before
+    }
+
+    /// A version in force that came there by the word of one person alone.
+    #[must_use]
+    pub fn by_one(&self) -> Option<i64> {
+        let in_force = self.stable.into_iter().chain(self.canary.map(|(version, _)| version));
+        in_force.into_iter().find(|version| self.words.get(version).is_none_or(|words| *words < 2))
     }
 
     fn apply(&mut self, act: &Act) {
         match &act.deed {
-            Deed::Proposed(candidate) => self.proposed = Some((candidate.clone(), act.by.clone())),
-            Deed::Promoted { candidate, .. } => {
+            Deed::Proposed(candidate) => {
                 self.digests.insert(candidate.version, candidate.digest.clone());
-                self.proposed = None;
+                self.proposed = Some((candidate.clone(), act.by.clone()));
+            }
+            Deed::Promoted { candidate, .. } => {
+                let proposed = self.proposed.take().filter(|(proposed, _)| proposed == candidate);
+                let is_by_two = proposed.is_some_and(|(_, by)| !is_same(&by, &act.by));
+                self.words.insert(candidate.version, if is_by_two { 2 } else { 1 });
+                self.digests.insert(candidate.version, candidate.digest.clone());
                 self.promote(candidate, act.time);
             }
-            Deed::RolledBack { version, to } => self.take_back(*version, *to, act.time),
+            Deed::RolledBack { version, to } => self.take_back(*version, *to),
             Deed::FellBack { version, to, .. } => {
-                self.take_back(*version, *to, act.time);
+                self.take_back(*version, *to);
                 self.shadow = Some(*version);
             }
             Deed::Read { .. } | Deed::Exported { .. } => {}
@@ -62,36 +79,52 @@ impl Standing {
     }
 
     fn promote(&mut self, &Candidate { version, share, .. }: &Candidate, time: i64) {
-        let [stable_since, canary_since] = &mut self.since;
-        self.canary = None;
+        if self.stable == Some(version) {
+            // It holds for all already.
+            self.canary = None;
+            return;
+        }
         if self.shadow == Some(version) {
             self.shadow = None;
         }
         if share <= 0.0 {
             self.shadow = Some(version);
-        } else if share < 100.0 {
+            self.canary = self.canary.filter(|(canary, _)| *canary != version);
+            return;
+        }
+        self.newest = Some((version, time));
+        if share < 100.0 {
             self.canary = Some((version, share));
-            *canary_since = time;
-        } else if self.stable != Some(version) {
+        } else {
+            self.canary = None;
             self.before.extend(self.stable);
             self.stable = Some(version);
-            *stable_since = time;
         }
     }
 
-    fn take_back(&mut self, version: i64, to: i64, time: i64) {
-        if self.canary.is_some_and(|(canary, _)| canary == version) {
-            self.canary = None;
-        } else if self.shadow == Some(version) {
-            self.shadow = None;
-        } else {
-            // What came between goes too: it is not what one would go back to.
-            while self.before.pop().is_some_and(|before| before != to) {}
-            let [since, _] = &mut self.since;
-            (self.stable, *since) = (Some(to), time);
-            self.canary = None;
+    fn take_back(&mut self, version: i64, to: i64) {
+        self.newest = None;
+        self.canary = self.canary.filter(|(canary, _)| ![version, to].contains(canary));
+        self.shadow = self.shadow.filter(|shadow| ![version, to].contains(shadow));
+        if self.stable == Some(to) {
+            return;
         }
+        // What came between goes too: it is not what one would go back to.
+        if let Some(place) = self.before.iter().rposition(|before| *before == to) {
+            self.before.truncate(place);
+        }
+        self.stable = Some(to);
     }
+}
+
+/// Whether two names are one person's, however they are spelt: case, blanks, accents in two parts, look-alike letters.
+#[must_use]
+pub fn is_same(one: &str, other: &str) -> bool {
+    let read = |name: &str| -> String {
+        let letters = name.nfkc().flat_map(char::to_lowercase).filter(|letter| letter.is_alphanumeric());
+        skeleton(&letters.collect::<String>()).collect()
+    };
+    read(one) == read(other)
 }
 
 impl fmt::Display for Standing {
@@ -107,9 +140,20 @@ impl fmt::Display for Standing {
             write!(f, ", v{version} in the shadow")?;
         }
         if let Some((candidate, by)) = &self.proposed {
-            write!(f, "; v{}, proposed by {by}, waits for someone else's approval", candidate.version)?;
+            let Candidate { version, share, .. } = candidate;
+            write!(f, "; v{version} {}, proposed by {by}, waits for someone else's approval", meant(*share))?;
         }
         Ok(())
+    }
+}
+
+/// What a share means.
+#[must_use]
+pub fn meant(share: f64) -> String {
+    match share {
+        share if share <= 0.0 => "for the shadow".to_owned(),
+        share if share < 100.0 => format!("for {share}% of the conversations"),
+        _ => "for all conversations".to_owned(),
     }
 }
 
@@ -143,7 +187,7 @@ mod tests {
             (promoted(1, 100.0), "v1 is in force"),
             (
                 act(Deed::Proposed(candidate(2, 10.0))),
-                "v1 is in force; v2, proposed by ana, waits for someone else's approval",
+                "v1 is in force; v2 for 10% of the conversations, proposed by ana, waits for someone else's approval",
             ),
             (promoted(2, 10.0), "v1 is in force, v2 for 10% of the conversations"),
             (act(Deed::FellBack { version: 2, to: 1, stopped: 1, of: 2 }), "v1 is in force, v2 in the shadow"),
@@ -162,6 +206,42 @@ mod tests {
             assert_eq!(shown(&acts), expected, "after {}", acts.len());
         }
         let standing = Standing::after(&acts);
-        assert_eq!((standing.previous(), standing.digest(2), standing.digest(9)), (None, Some("d2"), None));
+        assert_eq!((standing.before(), standing.digest(2), standing.digest(9)), (&[][..], Some("d2"), None));
+        assert_eq!(standing.newest, None);
+    }
+
+    #[test]
+    fn a_version_is_never_its_own_canary_or_shadow() {
+        let acts = [promoted(1, 100.0), promoted(2, 100.0), promoted(2, 0.0), promoted(2, 10.0)];
+        assert_eq!(shown(&acts), "v2 is in force");
+        let fallen = act(Deed::FellBack { version: 2, to: 1, stopped: 1, of: 2 });
+        assert_eq!(shown(&[acts.as_slice(), &[fallen]].concat()), "v1 is in force, v2 in the shadow");
+        // Back to a version that is in the shadow: it holds, and has none.
+        let back =
+            [promoted(1, 100.0), promoted(2, 100.0), promoted(1, 0.0), act(Deed::RolledBack { version: 2, to: 1 })];
+        assert_eq!(shown(&back), "v1 is in force");
+        let shadow = [promoted(1, 100.0), promoted(2, 0.0), act(Deed::RolledBack { version: 2, to: 1 })];
+        assert_eq!(shown(&shadow), "v1 is in force");
+    }
+
+    #[test]
+    fn what_one_person_put_in_force_is_known() {
+        let by = |by: &str, deed: Deed| Act { by: by.into(), ..act(deed) };
+        let approved = |who: &str, candidate: Candidate| {
+            let proposed = by("Ana", Deed::Proposed(candidate.clone()));
+            Standing::after(&[proposed, by(who, Deed::Promoted { candidate, proposed_by: Some("Ana".into()) })])
+                .by_one()
+        };
+        assert_eq!(approved("ben", candidate(1, 100.0)), None);
+        for who in ["ana", " ANA ", "a\u{200b}na", "\u{430}n\u{430}", "\u{ff41}na"] {
+            assert_eq!(approved(who, candidate(1, 100.0)), Some(1), "{who}");
+        }
+        assert_eq!(Standing::after(&[promoted(1, 100.0)]).by_one(), Some(1));
+        // What was approved is not what came in force.
+        let other = [
+            by("ana", Deed::Proposed(candidate(1, 5.0))),
+            by("ben", Deed::Promoted { candidate: candidate(1, 100.0), proposed_by: Some("ana".into()) }),
+        ];
+        assert_eq!(Standing::after(&other).by_one(), Some(1));
     }
 }

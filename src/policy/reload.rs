@@ -35,6 +35,8 @@ pub struct InForce {
     pub canary: Option<(Arc<Policy>, f64)>,
     /// Which versions these are, where versions are kept.
     pub standing: Option<Standing>,
+    /// The last act that it follows from, by its place and its hash.
+    pub tail: Option<(i64, String)>,
 }
 
 impl InForce {
@@ -47,11 +49,6 @@ impl InForce {
         let (bytes, _) = drawn.split_at(4);
         let drawn = bytes.iter().fold(0.0, |drawn, byte| drawn * 256.0 + f64::from(*byte)) / f64::from(u32::MAX);
         if drawn * 100.0 < *share { canary } else { &self.policy }
-    }
-
-    /// What is different when this is: the versions, or the policy.
-    fn shown(&self) -> String {
-        self.standing.as_ref().map_or_else(|| self.policy.to_string(), ToString::to_string)
     }
 }
 
@@ -100,7 +97,7 @@ impl Live {
     /// Every [`Fault`] of it.
     pub fn load(source: Source) -> Result<Self, Vec<Fault>> {
         let policy = Arc::new(source.read()?);
-        let current = ArcSwap::from_pointee(InForce { policy, canary: None, standing: None });
+        let current = ArcSwap::from_pointee(InForce { policy, canary: None, standing: None, tail: None });
         Ok(Self { current, origin: Origin::Source(source), renewing: Mutex::new(()) })
     }
 
@@ -147,19 +144,36 @@ impl Live {
         Ok(found)
     }
 
-    /// Whether there is something else to put in force than `known`, which is what was found there last; and what is there now.
-    pub async fn changed(&self, known: &str) -> Option<String> {
-        let found = match self.read().await {
-            Ok(found) => found.shown(),
-            Err(faults) => faults.join("\n"),
+    /// Puts in force what is there now, where that is something else than what is in force; nothing where it is not.
+    ///
+    /// # Errors
+    /// As [`Live::reload`].
+    pub async fn renew(&self, guard: &Guard) -> Option<Result<Arc<InForce>, Vec<String>>> {
+        let _renewing = self.renewing.lock().await;
+        // The very thing that was found to be new is proven and put in force: read twice, it may not be the same.
+        let found = match self.found_new().await {
+            Ok(None) => return None,
+            Ok(Some(found)) => found,
+            Err(faults) => return Some(Err(faults)),
         };
-        (found != known).then_some(found)
+        if let Err(faults) = found.prove(guard).await {
+            return Some(Err(faults));
+        }
+        let found = Arc::new(found);
+        self.current.store(Arc::clone(&found));
+        Some(Ok(found))
     }
 
-    /// What [`Live::changed`] would find if nothing changed.
-    #[must_use]
-    pub fn known(&self) -> String {
-        self.current.load().shown()
+    async fn found_new(&self) -> Result<Option<InForce>, Vec<String>> {
+        let current = self.in_force();
+        if let Origin::Versions(versions) = &self.origin
+            && versions.tail().await.map_err(|why| vec![why])? == current.tail
+        {
+            return Ok(None);
+        }
+        let found = self.read().await?;
+        let is_same = found.tail == current.tail && found.policy.hash == current.policy.hash;
+        Ok((!is_same).then_some(found))
     }
 
     async fn read(&self) -> Result<InForce, Vec<String>> {
@@ -169,7 +183,7 @@ impl Live {
                 let source = source.clone();
                 let read = tokio::task::spawn_blocking(move || source.read()).await;
                 let policy = read.map_err(|error| vec![error.to_string()])?.map_err(|faults| shown(&faults))?;
-                Ok(InForce { policy: Arc::new(policy), canary: None, standing: None })
+                Ok(InForce { policy: Arc::new(policy), canary: None, standing: None, tail: None })
             }
         }
     }
@@ -190,7 +204,7 @@ impl InForce {
 }
 
 /// How a fault begins that is not the policy's.
-pub const UNJUDGED: &str = "the model could not judge the policy's tests";
+const UNJUDGED: &str = "the model could not judge the policy's tests";
 
 /// Whether a policy passes its own tests.
 ///
@@ -215,7 +229,10 @@ mod tests {
     #[test]
     fn a_canary_holds_for_its_share_of_the_conversations_and_stays_with_them() {
         let policy = |name: &str| Arc::new(Source::named(name).read().unwrap());
-        let with = |share| InForce { policy: policy("ama"), canary: Some((policy("patient"), share)), standing: None };
+        let with = |share| {
+            let canary = Some((policy("patient"), share));
+            InForce { policy: policy("ama"), canary, standing: None, tail: None }
+        };
         let drawn = |in_force: &InForce| -> Vec<bool> {
             let names = (0..10_000).map(|number| format!("conversation {number}"));
             names.map(|name| in_force.for_conversation(Some(&name)).name == "patient").collect()

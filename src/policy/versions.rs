@@ -4,11 +4,12 @@ use super::Policy;
 use super::file::{self, Text};
 use super::promotion::Standing;
 use super::reload::InForce;
-use crate::audit::act::{Act, proven};
+use crate::audit::act::{Act, followed};
 use crate::audit::key::Public;
 use crate::audit::store::Store;
 use crate::digest;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// The kept versions, for a fleet that follows them.
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub struct Versions {
     keys: Vec<Public>,
     /// The last act that was seen: its place and its hash. What is there later must go on from it.
     seen: Arc<Mutex<Option<(usize, String)>>>,
+    /// Whether what is in force must be by the word of two.
+    by_two: bool,
 }
 
 /// What is known of the versions.
@@ -40,7 +43,13 @@ impl Versions {
     /// The versions in `store`, as far as one of `keys` signed for them.
     #[must_use]
     pub fn new(store: Store, keys: Vec<Public>) -> Self {
-        Self { store, keys, seen: Arc::default() }
+        Self { store, keys, seen: Arc::default(), by_two: false }
+    }
+
+    /// The same, where nothing holds that one person alone put in force.
+    #[must_use]
+    pub fn by_two(self, by_two: bool) -> Self {
+        Self { by_two, ..self }
     }
 
     /// The store that holds them.
@@ -55,21 +64,31 @@ impl Versions {
         &self.keys
     }
 
+    /// The last act: its place and its hash.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn tail(&self) -> Result<Option<(i64, String)>, String> {
+        let last = self.store.last_act().await;
+        last.map_err(|error| format!("the versions of the policy cannot be read: {error}"))
+    }
+
     /// What was done, and what follows from it.
     ///
     /// # Errors
     /// When the store cannot be read, or an act is not as it was signed.
     pub async fn known(&self) -> Result<Known, String> {
+        // Held while they are read: who reads more must not be overtaken by who read less.
+        let mut seen = self.seen.lock().await;
         let acts =
             self.store.acts().await.map_err(|error| format!("the versions of the policy cannot be read: {error}"))?;
         let signed = &acts;
-        let acts = proven(signed, &self.keys).map_err(|seq| {
+        let acts = followed(signed, &self.keys).map_err(|seq| {
             format!(
                 "act {seq} was changed, moved or removed, or signed by a key that is not known; \
                  `nonnocere policy history` shows it, and audit.trust names more keys"
             )
         })?;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((count, hash)) = &*seen
             && signed.get(count - 1).is_none_or(|act| act.hash != *hash)
         {
@@ -86,8 +105,7 @@ impl Versions {
     pub async fn policy(&self, version: i64, standing: &Standing) -> Result<Policy, Vec<String>> {
         let texts = self.store.policy(version).await.map_err(|error| vec![format!("v{version}: {error}")])?;
         let texts = texts.ok_or_else(|| vec![format!("v{version}: no such version is kept")])?;
-        // What was never in force has no signature, and is only looked at.
-        if standing.digest(version).is_some_and(|signed| signed != digest::sha256(texts.as_bytes())) {
+        if standing.digest(version) != Some(&digest::sha256(texts.as_bytes())) {
             return Err(vec![format!("v{version}: its texts are not those that were signed for")]);
         }
         let texts: Vec<Text> =
@@ -101,19 +119,31 @@ impl Versions {
     /// # Errors
     /// When no version is, or one that is cannot be had.
     pub async fn in_force(&self) -> Result<InForce, Vec<String>> {
+        // Read first: what is added meanwhile is found at the next look.
+        let tail = self.tail().await.map_err(|why| vec![why])?;
         let Known { standing, .. } = self.known().await.map_err(|why| vec![why])?;
         let stable = standing.stable.ok_or_else(|| {
             vec!["no version of the policy is in force; `nonnocere policy promote POLICY` puts one there".to_owned()]
         })?;
+        if let Some(version) = standing.by_one().filter(|_| self.by_two) {
+            return Err(vec![format!(
+                "v{version} was put in force by one person, and promotion.second_approver asks for two: promote it again, and have \
+                 someone else approve"
+            )]);
+        }
         let mut policy = self.policy(stable, &standing).await?;
         if let Some(version) = standing.shadow {
-            policy.beside = Some(Arc::new(self.policy(version, &standing).await?));
+            // It decides nothing, so that nothing waits for it.
+            match self.policy(version, &standing).await {
+                Ok(shadow) => policy.beside = Some(Arc::new(shadow)),
+                Err(faults) => tracing::error!(fault = faults.join("; "), "the version in the shadow cannot be had"),
+            }
         }
         let canary = match standing.canary {
             Some((version, share)) => Some((Arc::new(self.policy(version, &standing).await?), share)),
             None => None,
         };
-        Ok(InForce { policy: Arc::new(policy), canary, standing: Some(standing) })
+        Ok(InForce { policy: Arc::new(policy), canary, standing: Some(standing), tail })
     }
 
     /// Keeps a policy; gives its version and digest.

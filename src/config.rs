@@ -216,8 +216,8 @@ pub struct VaultSettings {
 pub struct Promotion {
     /// Whether someone else must approve.
     pub second_approver: bool,
-    /// A version goes into the shadow that stops more than this part of the messages which the one before would let pass, less
-    /// those that reviewers say violate; 0 for never.
+    /// A version goes into the shadow that stops more than this part of the messages which the one before lets pass, and which
+    /// reviewers say are harmless; 0 for never.
     pub benign_block_limit: f64,
     /// Messages that must have been judged before.
     pub least: u64,
@@ -374,6 +374,10 @@ impl RawAudit {
         }
         let trust = known.into_iter().filter_map(|(_, key)| key).collect();
         let retention = retention.0;
+        let spans = [("retention", Some(retention)), ("vault_retention", vault.as_ref().map(|vault| vault.retention))];
+        for (key, _) in spans.iter().filter(|(_, span)| span.is_some_and(|span| span.is_zero())) {
+            faults.push(format!("audit.{key}: expected more than 0s, for how long things are kept"));
+        }
         let is_kept = url.0 != "none";
         let audit =
             Audit { url, required, key, sign_every, spool, spool_bytes, queue, trust, reviewers, retention, vault };

@@ -106,12 +106,12 @@ enum AuditCommand {
         #[arg(long, default_value = "prompt", value_parser = ["prompt", "completion"])]
         direction: String,
         /// Who says it.
-        #[arg(long)]
+        #[arg(long, value_parser = name)]
         reviewer: String,
         #[arg(long, value_enum)]
         mark: Mark,
         /// The violated principle: I to IX, G.
-        #[arg(long)]
+        #[arg(long, value_parser = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "G"])]
         principle: Option<String>,
         #[arg(long)]
         note: Option<String>,
@@ -279,6 +279,12 @@ impl From<Word> for commands::promote::Word {
     }
 }
 
+/// A name, the same however it is written.
+fn name(text: &str) -> Result<String, String> {
+    let name = text.trim().to_lowercase();
+    if name.is_empty() { Err("expected a name".to_owned()) } else { Ok(name) }
+}
+
 fn percentage(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>().ok();
     number.filter(|share| *share > 0.0 && *share < 100.0).ok_or_else(|| "expected a percentage such as 10%".to_owned())
@@ -343,7 +349,7 @@ fn audit(config: &Config, command: AuditCommand) -> anyhow::Result<ExitCode> {
             runtime.block_on(commands::reveal::read(config, &event, word.into()))?;
         }
         AuditCommand::Training { folder, word } => {
-            runtime.block_on(commands::reveal::training(config, &folder, word.into()))?;
+            runtime.block_on(commands::training::training(config, &folder, word.into()))?;
         }
         AuditCommand::Label { event, direction, reviewer, mark, principle, note } => {
             let label = Label { event, direction, reviewer, mark, principle, note, time: 0 };

@@ -146,6 +146,8 @@ impl Exchange {
             Route::Kept(surface, flow) => {
                 let asked = Asked { reader: reader(flow), ..Asked::nothing(surface) };
                 self.record.asked(&asked);
+                // Who kept it may have said that it is about treatment records.
+                self.record.keeps_no_text();
                 let answer = upstream.pass(head, Bytes::new()).await?;
                 return self.complete(Sent { asked, flow, again: None }, answer).await;
             }

@@ -237,11 +237,11 @@ async fn a_user_is_kept_by_a_pseudonym_of_their_tenant() {
     let (tenant, maria) = users(&[("x-tenant", "west")], json!({"user": id})).await;
     let maria = maria.unwrap();
     assert_eq!((tenant.as_deref(), maria.len()), (Some("west"), 16));
-    // The body's safety_identifier counts before its user, and that before the header.
+    // The gateway's header counts before the body, and its safety_identifier before its user.
     let west = ("x-tenant", "west");
     for (said, more) in [
         (vec![west], json!({"safety_identifier": id, "user": "x"})),
-        (vec![west, ("x-user", "x")], json!({"user": id})),
+        (vec![west, ("x-user", id)], json!({"user": "x"})),
         (vec![west, ("x-user", id)], json!({"user": " ", "safety_identifier": null})),
         (vec![west, ("x-user", id)], json!({"stream": false})),
     ] {
@@ -398,8 +398,8 @@ async fn what_would_change_is_told_by_tenant() {
     assert_eq!(found["newly_stopped"], json!([{"direction": "prompt", "principle": "II", "count": 2}]));
     let csv = nonnocere(&["audit", "export", "--format", "csv"]);
     let (head, first) = (csv.lines().next().unwrap(), csv.lines().nth(1).unwrap());
-    assert!(head.ends_with(",status,tenant,user,part2"), "{head}");
-    assert!(first.contains(",st-anna,") && first.ends_with(",false") && !csv.contains("maria"), "{first}");
+    assert!(head.ends_with(",status,tenant,user,part2,opinion"), "{head}");
+    assert!(first.contains(",st-anna,") && first.ends_with(",false,") && !csv.contains("maria"), "{first}");
 }
 
 /// The shipped policy extended, by the shipped model.

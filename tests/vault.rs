@@ -25,7 +25,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-const KEY: [u8; 32] = [7; 32];
+fn vault() -> Vault {
+    Vault::new(&[7; 32], Duration::from_secs(86_400))
+}
 
 /// A proxy that keeps texts in `folder`, where records are required.
 async fn keeping(upstream: &ScriptedUpstream, folder: &Path, policy: &str) -> (RunningProxy, Store) {
@@ -37,7 +39,7 @@ async fn keeping(upstream: &ScriptedUpstream, folder: &Path, policy: &str) -> (R
         required: true,
         queue: 100,
         sign_every: Duration::from_secs(60),
-        vault: Some(Vault::new(&KEY)),
+        vault: Some(vault()),
     };
     let (journal, _) = Journal::start(settings, Arc::new(Metrics::new().unwrap()));
     let mut options = Options::new(&upstream.url());
@@ -49,7 +51,7 @@ async fn keeping(upstream: &ScriptedUpstream, folder: &Path, policy: &str) -> (R
 /// The texts of an event, by direction.
 async fn kept(store: &Store, event: &str) -> Vec<(String, Value)> {
     let texts = store.texts(Some(event)).await.unwrap();
-    let open = |sealed: &_| serde_json::from_str(&Vault::new(&KEY).unseal(sealed).unwrap()).unwrap();
+    let open = |sealed: &_| serde_json::from_str(&vault().unseal(sealed).unwrap()).unwrap();
     texts.iter().map(|sealed| (sealed.direction.clone(), open(sealed))).collect()
 }
 
@@ -75,6 +77,31 @@ async fn what_was_asked_and_answered_is_kept_sealed() {
         }
         let both = [("prompt".to_owned(), asked("CANARY, hello")), ("completion".to_owned(), answered.clone())];
         assert_eq!(kept(&store, event).await, both, "stream {stream}");
+    }
+    // What a stream says only as a whole is kept too, and what it says twice is kept once.
+    for deltas in [true, false] {
+        let upstream = ScriptedUpstream::start(move |_| {
+            let item = json!({"type": "message", "id": "m", "role": "assistant", "content": [{"type": "output_text", "text": "Only VIOLATE it."}]});
+            let mut body = String::new();
+            let mut push = |event: Value| {
+                body += &format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap());
+            };
+            if deltas {
+                push(json!({"type": "response.output_text.delta", "item_id": "m", "output_index": 0, "content_index": 0, "delta": "Only VIOLATE it."}));
+            }
+            push(json!({"type": "response.completed", "response": {"id": "r", "object": "response", "status": "completed", "output": [item]}}));
+            common::answer(200, "text/event-stream", &body)
+        })
+        .await;
+        let folder = tempfile::tempdir().unwrap();
+        let (proxy, store) = keeping(&upstream, folder.path(), "ama").await;
+        let got =
+            proxy.post("/v1/responses", json!({"model": "m", "input": "hello", "stream": true}).to_string()).await;
+        let event = got.header("x-nonnocere-event-id");
+        while kept(&store, event).await.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(kept(&store, event).await[1].1, json!({"choices": [["Only VIOLATE it."]]}), "deltas {deltas}");
     }
     // Of records of substance-use treatment, no text is kept.
     let url = format!("http://{}/v1/chat/completions", proxy.address);
@@ -115,7 +142,7 @@ async fn a_sealed_text_waits_in_the_spool_with_its_decision() {
     let got = proxy.chat(&ask("the CANARY", &json!({}))).await;
     assert_eq!(got.status, 503);
     let spooled = std::fs::read_to_string(folder.path().join("spool")).unwrap();
-    assert!(spooled.contains("\"sealed\":\"") && !spooled.contains("CANARY"), "{spooled}");
+    assert!(spooled.contains("\"sealed\":[\"") && !spooled.contains("CANARY"), "{spooled}");
     store.execute("ALTER TABLE gone RENAME TO decisions").await.unwrap();
     let event = spooled.lines().find_map(|line| serde_json::from_str::<Value>(line).ok()).unwrap()["event"].clone();
     while kept(&store, event.as_str().unwrap()).await.is_empty() {
@@ -224,10 +251,11 @@ async fn who_read_is_on_record(folder: &Path, refused: &str) {
         shown[0]
             .contains(&format!("\"by\":\"ana\",\"reason\":\"a complaint\",\"act\":\"read\",\"event\":\"{refused}\""))
     );
-    assert!(shown[1].contains("\"act\":\"exported\",\"texts\":4"), "{shown:?}");
+    assert!(shown[1].contains("\"act\":\"exported\",\"events\":[") && shown[1].contains(refused), "{shown:?}");
     assert!(shown.len() == 3 && shown[2].contains(&format!("\"act\":\"read\",\"event\":\"{refused}\"")), "{shown:?}");
-    let forgetful = [settings(folder).as_slice(), &[("NONNOCERE_AUDIT__VAULT_RETENTION", "1ms".to_owned())]].concat();
-    let _serving = Serving::with("ama", &forgetful);
+    // What was to be kept until now is gone when a proxy starts, whatever it is told itself.
+    store.execute("UPDATE texts SET until = 1").await.unwrap();
+    let _serving = Serving::with("ama", &settings(folder));
     while !store.texts(None).await.unwrap().is_empty() {
         tokio::task::yield_now().await;
     }

@@ -65,8 +65,8 @@ pub enum Deed {
     },
     /// Labelled texts were written out for training.
     Exported {
-        /// How many.
-        texts: u64,
+        /// The events whose texts were.
+        events: Vec<String>,
     },
 }
 

@@ -18,6 +18,9 @@ use tokio::time::{Instant, sleep_until};
 /// Decisions of one transaction.
 const BATCH: usize = 1000;
 
+/// Sealed texts of one transaction, in bytes, unless one alone is larger.
+const BATCH_BYTES: usize = 8 << 20;
+
 /// How long a store that failed is left alone, and how long it may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -185,9 +188,12 @@ impl Writer {
             decisions.extend(job.decisions);
             waiting.extend(job.stored);
         }
-        let stored = !self.is_failing && self.append(&decisions).await;
-        if !stored {
-            self.shared.spool(&decisions);
+        let mut stored = !self.is_failing;
+        for some in parts(&decisions) {
+            stored = stored && self.append(some).await;
+            if !stored {
+                self.shared.spool(some);
+            }
         }
         for one in waiting {
             // Whoever waited may have left.
@@ -264,23 +270,40 @@ impl Writer {
                     return false;
                 }
             };
-            if !some.is_empty() && !self.append(&some).await {
-                return false;
+            for some in parts(&some) {
+                if !self.append(some).await {
+                    return false;
+                }
             }
         }
     }
 
+    /// Whether what was signed last is still there, or was pruned by whoever has the key.
+    async fn still_holds(&self) -> Result<bool, Fault> {
+        let Some(signed) = &self.signed else { return Ok(true) };
+        if let Some(hash) = self.store.hash_at(signed.seq).await? {
+            return Ok(hash == signed.hash);
+        }
+        let key = self.key.public();
+        let pruned = |one: &Checkpoint| one.reason == Reason::Pruned && one.seq >= signed.seq && one.is_by(&key);
+        Ok(self.store.checkpoints().await?.iter().any(pruned))
+    }
+
     async fn sign(&mut self) {
         let Some((tail, _)) = self.moved.take() else { return };
-        // What was signed before must stand there still: nobody else's chain is signed.
-        if let Some(signed) = &self.signed
-            && !matches!(self.store.hash_at(signed.seq).await, Ok(Some(hash)) if hash == signed.hash)
-        {
-            tracing::error!(
-                seq = signed.seq,
-                "what was signed is not in the audit store any more; nothing more is signed"
-            );
-            return;
+        // What was signed before must stand there still, or have been pruned: nobody else's chain is signed.
+        match self.still_holds().await {
+            Ok(true) => {}
+            Ok(false) => {
+                let seq = self.signed.as_ref().map(|signed| signed.seq);
+                tracing::error!(seq, "what was signed is not in the audit store any more; nothing more is signed");
+                return;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the audit store cannot be read, so nothing is signed now");
+                self.moved = Some((tail, Instant::now()));
+                return;
+            }
         }
         let checkpoint = Checkpoint::sign(&tail, Reason::Regular, now(), &self.key);
         match self.store.checkpoint(&checkpoint).await {
@@ -295,6 +318,22 @@ impl Writer {
             }
         }
     }
+}
+
+/// Decisions in parts that a store takes in its time, texts and all.
+fn parts(decisions: &[Decision]) -> impl Iterator<Item = &[Decision]> {
+    let bytes = |decision: &Decision| decision.sealed.as_ref().map_or(0, |sealed| sealed.text.len());
+    let mut rest = decisions;
+    std::iter::from_fn(move || {
+        let mut sum = 0;
+        let fit = rest.iter().take_while(|decision| {
+            sum += bytes(decision);
+            sum <= BATCH_BYTES
+        });
+        let (part, left) = rest.split_at_checked(fit.count().max(1))?;
+        rest = left;
+        Some(part)
+    })
 }
 
 /// Microseconds since 1970.

@@ -19,6 +19,7 @@ pub mod said;
 pub mod spool;
 pub mod store;
 pub mod texts;
+pub mod training;
 pub mod vault;
 pub mod verify;
 

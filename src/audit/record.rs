@@ -48,6 +48,7 @@ pub struct Record {
     /// Of how many verdicts the decisions were handed on.
     kept: usize,
     is_unjudged_kept: bool,
+    is_mute: bool,
 }
 
 impl Drop for Record {
@@ -82,6 +83,7 @@ impl Record {
             journal,
             kept: 0,
             is_unjudged_kept: false,
+            is_mute: false,
         }
     }
 
@@ -89,6 +91,11 @@ impl Record {
     pub fn called_by(&mut self, caller: &Caller) {
         (self.tenant, self.part2) = (caller.tenant.clone(), caller.part2);
         self.used_by(caller.user.as_deref());
+    }
+
+    /// Notes that no text is kept, whatever is configured.
+    pub fn keeps_no_text(&mut self) {
+        self.is_mute = true;
     }
 
     /// Notes how the LLM was asked.
@@ -110,9 +117,9 @@ impl Record {
         self.part2 |= reader.part2;
     }
 
-    /// Nothing but a pseudonym of the user is kept.
+    /// Nothing but a pseudonym of the user is kept. The gateway is heard first, and believed before the body.
     fn used_by(&mut self, id: Option<&str>) {
-        if let (Some(journal), Some(id)) = (&self.journal, id) {
+        if let (Some(journal), Some(id), None) = (&self.journal, id, &self.user) {
             self.user = Some(journal.pseudonym(self.tenant.as_deref(), id));
         }
     }
@@ -188,7 +195,7 @@ impl Record {
     #[must_use]
     pub fn keeps_texts(&self) -> bool {
         // Records of substance-use treatment leave no text (42 CFR Part 2).
-        !self.part2 && self.journal.as_ref().is_some_and(|journal| journal.vault().is_some())
+        !self.part2 && !self.is_mute && self.journal.as_ref().is_some_and(|journal| journal.vault().is_some())
     }
 
     /// Seals the text of a decision, where there is one.

@@ -23,8 +23,6 @@ pub struct Retention {
     pub keys: Vec<Public>,
     /// How long decisions are kept.
     pub decisions: Duration,
-    /// How long texts are kept.
-    pub texts: Duration,
 }
 
 /// The time so long ago, in microseconds since 1970.
@@ -52,7 +50,7 @@ impl Retention {
     /// Removes what is too old, every so often, as long as it is polled.
     pub async fn run(self) {
         loop {
-            match self.store.forget_texts(ago(self.texts)).await {
+            match self.store.forget_texts(now()).await {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, "texts of decisions were removed, as old as they may get"),
                 Err(error) => tracing::error!(%error, "texts that are too old could not be removed"),

@@ -6,7 +6,7 @@ use crate::openai::request::{Request, Role};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// What was asked: `messages` as a chat has them, and `prompts` where those are asked.
+/// What was asked: `messages` as a chat has them, `prompts` where those are asked, and what stood `beside` them.
 #[must_use]
 pub fn asked(request: &Request, without_phi: bool) -> Value {
     let mut hide = Hide::new(without_phi);
@@ -23,11 +23,17 @@ pub fn asked(request: &Request, without_phi: bool) -> Value {
             json!({"role": role, "content": hide.text(&message.text)})
         })
         .collect();
-    if request.prompts.is_empty() {
-        return json!({ "messages": messages });
-    }
     let prompts: Vec<String> = request.prompts.iter().map(|prompt| hide.text(prompt)).collect();
-    json!({ "messages": messages, "prompts": prompts })
+    // What else was judged, and may be why it was stopped.
+    let asides = request.messages.iter().flat_map(|message| &message.asides).chain(&request.definitions);
+    let beside: Vec<String> = asides.map(|aside| hide.text(aside)).collect();
+    let mut said = json!({ "messages": messages });
+    for (key, texts) in [("prompts", prompts), ("beside", beside)] {
+        if let (Some(said), false) = (said.as_object_mut(), texts.is_empty()) {
+            said.insert(key.to_owned(), texts.into());
+        }
+    }
+    said
 }
 
 /// What was answered: the texts of each choice.

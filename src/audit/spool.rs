@@ -37,8 +37,11 @@ impl Spool {
         }
         // A line that a crash cut off must not take the next one with it.
         let mut lines = if length > 0 { vec![b'\n'] } else { Vec::new() };
+        // Decisions come before their texts: once half of it is full, no text takes their place.
+        let keeps_texts = self.bytes() < self.most_bytes / 2;
         for decision in decisions {
-            let sealed = decision.sealed.as_ref().map(|sealed| Cow::Borrowed(sealed.text.as_str()));
+            let sealed = decision.sealed.as_ref().filter(|_| keeps_texts);
+            let sealed = sealed.map(|sealed| (Cow::Borrowed(sealed.text.as_str()), sealed.until));
             serde_json::to_writer(&mut lines, &Line { decision: Cow::Borrowed(decision), sealed })?;
             lines.push(b'\n');
         }
@@ -78,16 +81,17 @@ struct Line<'a> {
     #[serde(flatten)]
     decision: Cow<'a, Decision>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    sealed: Option<Cow<'a, str>>,
+    sealed: Option<(Cow<'a, str>, i64)>,
 }
 
 impl Line<'_> {
     fn whole(self) -> Decision {
         let mut decision = self.decision.into_owned();
-        decision.sealed = self.sealed.map(|text| Sealed {
+        decision.sealed = self.sealed.map(|(text, until)| Sealed {
             event: decision.event.clone(),
             direction: decision.direction.clone(),
             time: decision.time,
+            until,
             text: text.into_owned(),
         });
         decision

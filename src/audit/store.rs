@@ -52,9 +52,10 @@ const TABLES: [&str; 12] = [
     "CREATE TABLE IF NOT EXISTS policies (version BIGINT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, texts TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS acts (seq BIGINT PRIMARY KEY, body TEXT NOT NULL, hash TEXT NOT NULL, \
      key TEXT NOT NULL, signature TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS texts (event TEXT NOT NULL, direction TEXT NOT NULL, time BIGINT NOT NULL, text TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS texts (event TEXT NOT NULL, direction TEXT NOT NULL, time BIGINT NOT NULL, \
+     until BIGINT NOT NULL, text TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS texts_event ON texts (event)",
-    "CREATE INDEX IF NOT EXISTS texts_time ON texts (time)",
+    "CREATE INDEX IF NOT EXISTS texts_until ON texts (until)",
 ];
 
 impl Store {
@@ -73,7 +74,13 @@ impl Store {
         let pool = AnyPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(5));
         // A commit is on the disk when it is said to be.
         let settings: &'static [&'static str] = if is_sqlite {
-            &["PRAGMA busy_timeout = 5000", "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"]
+            // What is removed leaves nothing in the file.
+            &[
+                "PRAGMA busy_timeout = 5000",
+                "PRAGMA journal_mode = WAL",
+                "PRAGMA synchronous = FULL",
+                "PRAGMA secure_delete = ON",
+            ]
         } else {
             &[]
         };
@@ -227,8 +234,15 @@ impl Store {
     /// # Errors
     /// When it is not stored, or no such decision is.
     pub async fn label(&self, label: &Label) -> Result<(), Fault> {
-        let known = "SELECT seq FROM decisions WHERE event = $1 LIMIT 1";
-        sqlx::query(known).bind(label.event.clone()).fetch_one(&self.pool).await?;
+        let of_event = sqlx::query("SELECT body FROM decisions WHERE event = $1").bind(label.event.clone());
+        let bodies = of_event.fetch_all(&self.pool).await?;
+        let is_it = |row: &sqlx::any::AnyRow| {
+            let body: String = row.try_get(0).ok()?;
+            serde_json::from_str::<Decision>(&body).ok().filter(|decision| decision.direction == label.direction)
+        };
+        if !bodies.iter().any(|row| is_it(row).is_some()) {
+            return Err(Fault::RowNotFound);
+        }
         let insert = "INSERT INTO labels (event, direction, reviewer, mark, principle, note, time) \
                       VALUES ($1, $2, $3, $4, $5, $6, $7)";
         sqlx::query(insert)
@@ -316,6 +330,8 @@ impl Store {
         let last = Tail { seq: row.try_get(0)?, hash: row.try_get(1)? };
         let removed = sqlx::query("DELETE FROM decisions WHERE seq <= $1").bind(last.seq).execute(&mut *transaction);
         let removed = removed.await?.rows_affected();
+        let texts = sqlx::query("DELETE FROM texts WHERE time < COALESCE((SELECT MIN(time) FROM decisions), $1)");
+        texts.bind(before).execute(&mut *transaction).await?;
         keep(&mut transaction, &sign(&last)).await?;
         transaction.commit().await?;
         Ok(removed)

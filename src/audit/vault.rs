@@ -5,10 +5,13 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use data_encoding::BASE64;
 use std::path::Path;
+use std::time::Duration;
 
 /// Seals texts, and opens them.
 pub struct Vault {
     cipher: XChaCha20Poly1305,
+    /// How long a text is kept, in microseconds.
+    keep: i64,
     /// Names the key, so that it is known which one a text needs.
     id: String,
 }
@@ -22,6 +25,8 @@ pub struct Sealed {
     pub direction: String,
     /// When, in microseconds since 1970.
     pub time: i64,
+    /// Until when it is kept, by whoever sealed it.
+    pub until: i64,
     /// The text.
     pub text: String,
 }
@@ -30,24 +35,37 @@ const NONCE: usize = 24;
 
 impl Vault {
     /// The vault whose key is `secret`, in base64, or where that is empty, in the file at `path`, which is made where there is
-    /// none.
+    /// none and one may be made. Texts are kept for `keep`.
     ///
     /// # Errors
     /// What is wrong with the key, and what to do.
-    pub fn open(path: &Path, secret: &str) -> Result<Self, String> {
+    pub fn open((path, may_make): (&Path, bool), secret: &str, keep: Duration) -> Result<Self, String> {
         let bytes = match secret {
+            "" if !may_make && !path.exists() => {
+                return Err(format!(
+                    "audit.vault_key: {} is not there, and texts are kept that need it",
+                    path.display()
+                ));
+            }
             "" => super::key::secret(path).map_err(|why| format!("audit.vault_key: {why}"))?,
             secret => super::key::bytes(secret)
                 .ok_or("audit.vault_secret: expected 32 bytes in base64, as `openssl rand -base64 32` makes them")?,
         };
-        Ok(Self::new(&bytes))
+        Ok(Self::new(&bytes, keep))
     }
 
     /// The vault with this key.
     #[must_use]
-    pub fn new(key: &[u8; 32]) -> Self {
+    pub fn new(key: &[u8; 32], keep: Duration) -> Self {
         let id = crate::digest::short(&[b"nonnocere vault ".as_slice(), key].concat());
-        Self { cipher: XChaCha20Poly1305::new(Key::from_slice(key)), id }
+        let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+        Self { cipher: XChaCha20Poly1305::new(Key::from_slice(key)), keep, id }
+    }
+
+    /// What names the key, and betrays nothing of it.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        &self.id
     }
 
     /// Seals the text of a decision.
@@ -62,7 +80,8 @@ impl Vault {
         let sealed = self.cipher.encrypt(XNonce::from_slice(&nonce), payload).map_err(|error| error.to_string())?;
         let sealed = BASE64.encode(&[&nonce, sealed.as_slice()].concat());
         let text = format!("{}:{sealed}", self.id);
-        Ok(Sealed { event: event.to_owned(), direction: direction.to_owned(), time, text })
+        let until = time.saturating_add(self.keep);
+        Ok(Sealed { event: event.to_owned(), direction: direction.to_owned(), time, until, text })
     }
 
     /// The text that was sealed.
@@ -70,7 +89,7 @@ impl Vault {
     /// # Errors
     /// When it was sealed by another key, for another decision, or changed.
     pub fn unseal(&self, sealed: &Sealed) -> Result<String, String> {
-        let Sealed { event, direction, time, text } = sealed;
+        let Sealed { event, direction, time, text, .. } = sealed;
         let (id, text) = text.split_once(':').ok_or("it is not a sealed text")?;
         if id != self.id {
             return Err(format!("it was sealed by the key {id}, and this is the key {}", self.id));
@@ -95,9 +114,9 @@ mod tests {
 
     #[test]
     fn a_text_is_opened_by_its_key_for_its_decision_as_it_was_sealed() {
-        let (vault, other) = (Vault::new(&[7; 32]), Vault::new(&[8; 32]));
+        let [vault, other] = [7, 8].map(|byte| Vault::new(&[byte; 32], Duration::from_micros(3)));
         let sealed = vault.seal(("e", "prompt"), 5, "a text").unwrap();
-        assert!(!sealed.text.contains("text"));
+        assert!(!sealed.text.contains("text") && sealed.until == 8);
         assert_ne!(sealed, vault.seal(("e", "prompt"), 5, "a text").unwrap(), "twice the same text looks different");
         assert_eq!(vault.unseal(&sealed).as_deref(), Ok("a text"));
         assert!(other.unseal(&sealed).unwrap_err().contains("sealed by the key"));
@@ -115,10 +134,13 @@ mod tests {
     fn the_key_comes_from_the_environment_or_from_a_file_that_is_made_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vault.key");
-        let sealed = Vault::open(&path, "").unwrap().seal(("e", "prompt"), 5, "a text").unwrap();
-        assert_eq!(Vault::open(&path, "").unwrap().unseal(&sealed).as_deref(), Ok("a text"));
+        let open = |may_make, secret: &str| Vault::open((&path, may_make), secret, Duration::from_secs(1));
+        assert!(open(false, "").map(|_| ()).unwrap_err().contains("is not there, and texts are kept that need it"));
+        let sealed = open(true, "").unwrap().seal(("e", "prompt"), 5, "a text").unwrap();
+        assert_eq!(open(false, "").unwrap().unseal(&sealed).as_deref(), Ok("a text"));
         let secret = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(Vault::open(Path::new("none"), secret.trim()).unwrap().unseal(&sealed).as_deref(), Ok("a text"));
-        assert!(Vault::open(&path, "short").map(|_| ()).unwrap_err().contains("openssl rand"));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(open(false, secret.trim()).unwrap().unseal(&sealed).as_deref(), Ok("a text"));
+        assert!(open(true, "short").map(|_| ()).unwrap_err().contains("openssl rand"));
     }
 }

@@ -9,6 +9,7 @@ pub mod policy;
 pub mod promote;
 pub mod reveal;
 pub mod serve;
+pub mod training;
 
 use crate::audit::key::{Public, Signing};
 use crate::audit::retention::Retention;
@@ -24,7 +25,6 @@ use crate::policy::reload::{Live, Source};
 use crate::policy::versions::Versions;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Loads the model that `config` names, once a worker, and starts the workers.
 fn start_pool(config: &Config) -> anyhow::Result<Pool> {
@@ -80,13 +80,14 @@ async fn policy_named(config: &Config, name: &str) -> anyhow::Result<Policy> {
 /// How long what is in the store is kept.
 fn retention(audit: &Audit, store: Store) -> anyhow::Result<Retention> {
     let key = Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?;
-    let texts = audit.vault.as_ref().map_or(Duration::ZERO, |vault| vault.retention);
-    Ok(Retention { store, key, keys: trusted(audit)?, decisions: audit.retention, texts })
+    Ok(Retention { store, key, keys: trusted(audit)?, decisions: audit.retention })
 }
 
-/// What seals the texts of decisions, where they are kept.
-fn vault(audit: &Audit) -> anyhow::Result<Option<Vault>> {
-    let open = |settings: &VaultSettings| Vault::open(&settings.key, settings.secret.reveal());
+/// What seals the texts of decisions, where they are kept. A key is made by whoever seals first, and by nobody who reads.
+fn vault(audit: &Audit, may_make: bool) -> anyhow::Result<Option<Vault>> {
+    let open = |VaultSettings { key, secret, retention }: &VaultSettings| {
+        Vault::open((key, may_make), secret.reveal(), *retention)
+    };
     audit.vault.as_ref().map(open).transpose().map_err(|why| anyhow::anyhow!(why))
 }
 

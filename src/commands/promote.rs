@@ -277,6 +277,6 @@ fn told(deed: &Deed) -> String {
             )
         }
         Deed::Read { event } => format!("the text of {event} read"),
-        Deed::Exported { texts } => format!("{texts} labelled texts written out for training"),
+        Deed::Exported { events } => format!("the texts of {} written out for training", events.join(", ")),
     }
 }

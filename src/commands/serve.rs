@@ -130,6 +130,10 @@ async fn journal(audit: &Audit, metrics: &Arc<Metrics>) -> anyhow::Result<Kept> 
     let key = Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?;
     tracing::info!(key = %key.public(), "decisions are signed by this key");
     let retention = super::retention(audit, store.clone())?;
+    let vault = super::vault(audit, !store.has_texts().await?)?;
+    if let Some(vault) = &vault {
+        tracing::info!(key = vault.key_id(), "texts of decisions are sealed by this key");
+    }
     let settings = Settings {
         store,
         key,
@@ -137,7 +141,7 @@ async fn journal(audit: &Audit, metrics: &Arc<Metrics>) -> anyhow::Result<Kept> 
         required: audit.required,
         queue: audit.queue,
         sign_every: audit.sign_every,
-        vault: super::vault(audit)?,
+        vault,
     };
     let (journal, written) = Journal::start(settings, Arc::clone(metrics));
     Ok(Kept { journal, written, retention })

@@ -52,6 +52,8 @@ pub struct Stream {
     choices: BTreeMap<u64, Choice>,
     /// Whole texts that wait to be judged, and how many came and were judged.
     wholes: Vec<(u64, String)>,
+    /// Those that were judged, and are not what came piece by piece.
+    apart: Vec<(u64, String)>,
     wholes_held: usize,
     wholes_judged: usize,
     /// What was judged and may pass, by keyed hash: streams say the same thing several times.
@@ -121,6 +123,7 @@ impl Stream {
             lines: BTreeMap::new(),
             choices: BTreeMap::new(),
             wholes: Vec::new(),
+            apart: Vec::new(),
             wholes_held: 0,
             wholes_judged: 0,
             settled: HashSet::new(),
@@ -147,7 +150,21 @@ impl Stream {
         for ((choice, _), line) in &self.lines {
             said.entry(*choice).or_default().push(line.text.clone());
         }
+        for (choice, text) in &self.apart {
+            let texts = said.entry(*choice).or_default();
+            if !texts.contains(text) {
+                texts.push(text.clone());
+            }
+        }
         said
+    }
+
+    /// Notes a whole text that did not come piece by piece too.
+    fn comes_apart(&mut self, choice: u64, text: &str) {
+        let came = self.lines.iter().any(|((of, _), line)| *of == choice && line.text == text);
+        if !came && !self.apart.iter().any(|(of, apart)| *of == choice && apart == text) {
+            self.apart.push((choice, text.to_owned()));
+        }
     }
 
     /// Takes the next event.

@@ -46,6 +46,9 @@ impl Stream {
             if self.choices.get(&subject.choice()).is_some_and(|choice| choice.is_refused) || self.asks_again {
                 continue;
             }
+            if let Subject::Whole { choice, text, .. } = &subject {
+                self.comes_apart(*choice, text);
+            }
             let near = match judged {
                 None => false,
                 Some(judged) => match self.decide(&subject, judged) {

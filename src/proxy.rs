@@ -145,9 +145,7 @@ impl Exchange {
             Route::Guarded(surface, flow) => (surface, flow),
             Route::Kept(surface, flow) => {
                 let asked = Asked { reader: reader(flow), ..Asked::nothing(surface) };
-                self.record.asked(&asked);
-                // Who kept it may have said that it is about treatment records.
-                self.record.keeps_no_text();
+                self.record.asked_for_kept(&asked);
                 let answer = upstream.pass(head, Bytes::new()).await?;
                 return self.complete(Sent { asked, flow, again: None }, answer).await;
             }

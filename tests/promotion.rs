@@ -167,9 +167,8 @@ fn wait_for(serving: &Serving, versions: &str) {
     }
 }
 
-/// The whole way of a policy: proposed, approved, tried, taken back, put in force, and proven.
-async fn a_policy_goes_its_way(office: &Office<'_>) {
-    let candidate = office.folder.join("candidate.toml").display().to_string();
+/// The first version: proposed by one, approved by another, and nothing in force before, beside or instead.
+fn a_policy_is_put_in_force_by_two(office: &Office<'_>) {
     // Nothing is in force by itself.
     assert!(
         office.refuses(&["serve", "--policy", "store"]).contains("`nonnocere policy promote POLICY` puts one there")
@@ -212,7 +211,11 @@ async fn a_policy_goes_its_way(office: &Office<'_>) {
     std::fs::write(&broken, format!("name = \"b\"\nextends = \"ama\"\n{wrong}")).unwrap();
     let said = office.refuses(&by(&["policy", "promote", broken.to_str().unwrap()], "ana"));
     assert!(said.contains("expected block, found allow"), "{said}");
+}
 
+/// Tried on some conversations, taken back, put in force, and taken back again, under a proxy that follows.
+async fn a_proxy_follows(office: &Office<'_>) {
+    let candidate = office.folder.join("candidate.toml").display().to_string();
     let settings = office.settings();
     let serving = Serving::with("store", &settings);
     wait_for(&serving, "v1 is in force");
@@ -291,7 +294,8 @@ async fn a_threshold_is_found_and_a_policy_goes_its_way() {
     let url = server.as_ref().map_or_else(|| sqlite(folder.path()), Postgres::url);
     let office = Office { url: &url, folder: folder.path() };
     an_officer_finds_a_better_threshold(&office).await;
-    a_policy_goes_its_way(&office).await;
+    a_policy_is_put_in_force_by_two(&office);
+    a_proxy_follows(&office).await;
 }
 
 /// A store in which `ama` is in force, and a stricter policy for some conversations.

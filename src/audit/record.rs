@@ -93,16 +93,18 @@ impl Record {
         self.used_by(caller.user.as_deref());
     }
 
-    /// Notes that no text is kept, whatever is configured.
-    pub fn keeps_no_text(&mut self) {
-        self.is_mute = true;
-    }
-
     /// Notes how the LLM was asked.
     pub fn asked(&mut self, asked: &Asked) {
         (self.surface, self.stream) = (asked.surface.id(), asked.stream);
         self.read_by(&asked.reader);
         self.used_by(asked.user.as_deref());
+    }
+
+    /// Notes how an answer was asked for that the upstream keeps. Whoever had it kept may have said that it is about treatment
+    /// records, so that its text is not kept here too.
+    pub fn asked_for_kept(&mut self, asked: &Asked) {
+        self.asked(asked);
+        self.is_mute = true;
     }
 
     /// Notes that only a verdict was asked for, for whom and by which user.

@@ -83,8 +83,8 @@ impl Reviewed<'_> {
         let violation = |seen: &Option<Seen>| seen.as_ref().map_or(0.0, |seen| seen.violation);
         let is_earlier =
             violation(&self.decision.alone).max(violation(&self.decision.said)) > violation(&self.decision.context);
-        let is_on_last = !is_crisis && !(self.violates() && is_earlier);
-        is_on_last.then(|| (Part::Conversations, self.told(last, json!({ "messages": messages }))))
+        let may_be_on_another = is_crisis || (self.violates() && is_earlier);
+        (!may_be_on_another).then(|| (Part::Conversations, self.told(last, json!({ "messages": messages }))))
     }
 
     fn told(&self, text: &str, more: Value) -> Value {
@@ -182,7 +182,7 @@ mod tests {
     }
 
     fn asked(turns: &[&str]) -> Value {
-        let role = |place: usize| if place % 2 == 0 { "user" } else { "assistant" };
+        let role = |place: usize| ["user", "assistant"][place % 2];
         let turns = turns.iter().enumerate().map(|(place, text)| json!({"role": role(place), "content": text}));
         json!({"messages": turns.collect::<Vec<_>>()})
     }

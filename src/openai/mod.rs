@@ -6,6 +6,7 @@ mod chat;
 pub mod chunk;
 pub mod completion;
 mod completions;
+mod conversation;
 pub mod cut;
 pub(crate) mod data;
 pub mod edit;

@@ -5,7 +5,7 @@ use super::edit;
 use super::json::{self, Fault};
 pub use super::surface::Surface;
 use super::text::{Texts, is_identifier, spelt_out};
-use super::{chat, completions, embeddings, responses};
+use super::{chat, completions, conversation, embeddings, responses};
 use crate::guard::surrogates::Surrogates;
 use crate::policy::message::Reader;
 use bytes::Bytes;
@@ -111,7 +111,7 @@ pub(super) struct View {
     pub(super) read: &'static [&'static str],
 }
 
-type Body = Map<String, Value>;
+pub(super) type Body = Map<String, Value>;
 
 const MAX_CHOICES: u64 = 128;
 const MAX_ANSWERS: u64 = 2048;
@@ -155,7 +155,7 @@ impl Request {
             choices: n.saturating_mul(questions.len().max(1) as u64),
             questions,
         };
-        let conversation = conversation(body, &messages, &prompts);
+        let conversation = conversation::named(body, &messages, &prompts);
         Ok(Self { asked, messages, prompts, definitions: definitions(body, read), opaque, unseen, conversation, bytes })
     }
 
@@ -295,22 +295,6 @@ impl Asked {
         let place = usize::try_from(index / each).unwrap_or(usize::MAX);
         self.questions.get(place).or(self.questions.last()).map_or("", String::as_str)
     }
-}
-
-/// What a conversation is known by. One that goes on from what the upstream keeps, or will, has no beginning to know it by.
-fn conversation(body: &Body, messages: &[Message], prompts: &[String]) -> Option<String> {
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
-    let id = text(body.get("conversation").map(|named| named.get("id").unwrap_or(named)));
-    let is_response = body.contains_key("input");
-    let is_kept = is_response && body.get("store") != Some(&Value::Bool(false));
-    if id.is_some() || is_kept || body.get("previous_response_id").is_some_and(|id| !id.is_null()) {
-        return id;
-    }
-    let first = messages.iter().find(|message| message.role == Role::User).map(|message| &message.text);
-    let first = first.or(prompts.first()).filter(|text| !text.is_empty())?;
-    // Many begin with the same words: whose they are tells them apart.
-    let user = text(body.get("safety_identifier")).or(text(body.get("user"))).unwrap_or_default();
-    Some(format!("{user}\n{first}"))
 }
 
 /// Whether a tool reads pages, files or servers that are not seen here.

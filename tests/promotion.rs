@@ -280,6 +280,14 @@ async fn a_forged_act_is_found(office: &Office<'_>, serving: &Serving) {
     let answer = http(&serving.operators, "POST /policy/reload", "");
     assert!(answer.contains("act 10, which was seen before, is gone"), "{answer}");
     assert!(held(serving, 1).concat().iter().all(|policy| policy.starts_with("ama@")));
+    // Nor is it brought back by a restart, or unseen.
+    assert!(
+        office
+            .refuses(&["serve", "--policy", "store"])
+            .contains("act 10, of which the chain of decisions tells, is gone")
+    );
+    let (said, code) = office.run(&["audit", "verify"]);
+    assert!(code == Some(1) && said.contains("act 10, of which") && said.contains("tells, is gone"), "{said}");
     store.execute("INSERT INTO acts SELECT * FROM cut").await.unwrap();
     store.execute("UPDATE policies SET texts = REPLACE(texts, 'crisis', 'crasis') WHERE version = 1").await.unwrap();
     let answer = http(&serving.operators, "POST /policy/reload", "");
@@ -358,10 +366,10 @@ async fn a_version_that_stops_too_much_goes_into_the_shadow() {
         versions.store().label(&label).await.unwrap();
     }
     // Nothing is signed by what someone wrote into the store.
-    versions.store().execute("UPDATE decisions SET hash = '00' WHERE seq = 600").await.unwrap();
-    assert!(drift::look(&versions, &watch, &key).await.unwrap_err()[0].contains("600"));
+    versions.store().execute("UPDATE decisions SET hash = '00' WHERE seq = 602").await.unwrap();
+    assert!(drift::look(&versions, &watch, &key).await.unwrap_err()[0].contains("602"));
     let hash = wave_hash(versions.store()).await;
-    versions.store().execute(&format!("UPDATE decisions SET hash = '{hash}' WHERE seq = 600")).await.unwrap();
+    versions.store().execute(&format!("UPDATE decisions SET hash = '{hash}' WHERE seq = 602")).await.unwrap();
     let Found::FellBack(act) = look().await else { panic!("it stays in force") };
     assert_eq!(
         (act.by.as_str(), &act.deed),

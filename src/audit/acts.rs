@@ -1,8 +1,9 @@
 //! Acts and policies in the store, beside the decisions.
 
 use super::act::{Act, GENESIS, Signed};
+use super::decision::Decision;
 use super::key::Signing;
-use super::store::{Fault, Store};
+use super::store::{Fault, Store, append};
 use sqlx::Row;
 
 impl Store {
@@ -33,6 +34,18 @@ impl Store {
         last.fetch_optional(&self.pool).await?.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
     }
 
+    /// The place and the hash of the last act that the chain of decisions tells of.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn last_witness(&self) -> Result<Option<(i64, String)>, Fault> {
+        let last = sqlx::query("SELECT body FROM decisions WHERE action = 'act' ORDER BY seq DESC LIMIT 1");
+        let Some(row) = last.fetch_optional(&self.pool).await? else { return Ok(None) };
+        let body: String = row.try_get(0)?;
+        let told = serde_json::from_str::<Decision>(&body).map_err(|error| Fault::Decode(error.into()))?;
+        Ok(told.act())
+    }
+
     /// Adds an act, where `after` is still the last one that whoever acts knows of; says whether it was.
     ///
     /// # Errors
@@ -55,12 +68,14 @@ impl Store {
         tracing::info!(seq = signed.seq, hash = signed.hash, signature = signed.signature, "act signed");
         sqlx::query("INSERT INTO acts (seq, body, hash, key, signature) VALUES ($1, $2, $3, $4, $5)")
             .bind(signed.seq)
-            .bind(signed.body)
-            .bind(signed.hash)
+            .bind(signed.body.clone())
+            .bind(signed.hash.clone())
             .bind(signed.key)
             .bind(signed.signature)
             .execute(&mut *transaction)
             .await?;
+        // The chain of decisions, which is signed every so often, tells of it: it cannot be cut off unseen.
+        append(&mut transaction, &[Decision::of_act(act.time, signed.seq, &signed.hash)]).await?;
         transaction.commit().await?;
         Ok(true)
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What was decided on one message. Its JSON is what is chained, so that its fields only ever grow.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// When, in microseconds since 1970.
     pub time: i64,
@@ -75,6 +75,23 @@ pub struct Decision {
     /// Its text, where that is kept: sealed, stored apart, and no part of the chain.
     #[serde(skip)]
     pub sealed: Option<Sealed>,
+}
+
+/// How a row of the chain is marked that tells of an [act](super::act).
+pub const ACT: &str = "act";
+
+impl Decision {
+    /// What the chain tells of an act.
+    #[must_use]
+    pub fn of_act(time: i64, seq: i64, hash: &str) -> Self {
+        Self { time, event: hash.to_owned(), surface: seq.to_string(), action: ACT.to_owned(), ..Self::default() }
+    }
+
+    /// The place and the hash of the act that it tells of, where it tells of one.
+    #[must_use]
+    pub fn act(&self) -> Option<(i64, String)> {
+        (self.action == ACT).then(|| Some((self.surface.parse().ok()?, self.event.clone()))).flatten()
+    }
 }
 
 /// What the model said, over several texts.

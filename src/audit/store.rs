@@ -6,7 +6,7 @@ use super::label::{Label, Mark};
 use super::texts;
 use futures_util::TryStreamExt;
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyPool, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 use std::time::Duration;
 
 /// An open store.
@@ -38,7 +38,7 @@ pub type Fault = sqlx::Error;
 /// Decisions of one insert.
 const ROWS: usize = 500;
 
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "CREATE TABLE IF NOT EXISTS decisions (seq BIGINT PRIMARY KEY, time BIGINT NOT NULL, event TEXT NOT NULL, \
      action TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS decisions_time ON decisions (time)",
@@ -52,6 +52,7 @@ const TABLES: [&str; 12] = [
     "CREATE TABLE IF NOT EXISTS policies (version BIGINT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, texts TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS acts (seq BIGINT PRIMARY KEY, body TEXT NOT NULL, hash TEXT NOT NULL, \
      key TEXT NOT NULL, signature TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS decisions_acts ON decisions (seq) WHERE action = 'act'",
     "CREATE TABLE IF NOT EXISTS texts (event TEXT NOT NULL, direction TEXT NOT NULL, time BIGINT NOT NULL, \
      until BIGINT NOT NULL, text TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS texts_event ON texts (event)",
@@ -115,44 +116,8 @@ impl Store {
     /// # Errors
     /// When they are not stored.
     pub async fn append(&self, decisions: &[Decision]) -> Result<Tail, Fault> {
-        let bodies: Result<Vec<String>, serde_json::Error> = decisions.iter().map(serde_json::to_string).collect();
-        let bodies = bodies.map_err(|error| Fault::Encode(error.into()))?;
         let mut transaction = self.pool.begin().await?;
-        // Locks the tail in both databases: the writers of a fleet take turns.
-        sqlx::query("UPDATE chain_tail SET seq = seq WHERE id = 1").execute(&mut *transaction).await?;
-        let row = sqlx::query("SELECT seq, hash FROM chain_tail WHERE id = 1").fetch_one(&mut *transaction).await?;
-        let mut tail = Tail { seq: row.try_get(0)?, hash: row.try_get(1)? };
-        let rows: Vec<(&Decision, String, Tail)> = decisions
-            .iter()
-            .zip(bodies)
-            .map(|(decision, body)| {
-                tail = Tail { seq: tail.seq + 1, hash: link(&tail.hash, &body) };
-                (decision, body, tail.clone())
-            })
-            .collect();
-        for some in rows.chunks(ROWS) {
-            let places = (0..some.len()).map(|row| {
-                let places: Vec<String> = (1..=6).map(|column| format!("${}", row * 6 + column)).collect();
-                format!("({})", places.join(", "))
-            });
-            let places: Vec<String> = places.collect();
-            let insert =
-                format!("INSERT INTO decisions (seq, time, event, action, body, hash) VALUES {}", places.join(", "));
-            let mut insert = sqlx::query(AssertSqlSafe(insert));
-            for (decision, body, at) in some {
-                insert = insert.bind(at.seq).bind(decision.time).bind(decision.event.clone());
-                insert = insert.bind(decision.action.clone()).bind(body.clone()).bind(at.hash.clone());
-            }
-            insert.execute(&mut *transaction).await?;
-        }
-        for sealed in decisions.iter().filter_map(|decision| decision.sealed.as_ref()) {
-            texts::keep(&mut transaction, sealed).await?;
-        }
-        sqlx::query("UPDATE chain_tail SET seq = $1, hash = $2 WHERE id = 1")
-            .bind(tail.seq)
-            .bind(tail.hash.clone())
-            .execute(&mut *transaction)
-            .await?;
+        let tail = append(&mut transaction, decisions).await?;
         transaction.commit().await?;
         Ok(tail)
     }
@@ -305,7 +270,7 @@ impl Store {
     /// # Errors
     /// When they cannot be read.
     pub async fn bodies(&self, since: i64, mut each: impl FnMut(&str)) -> Result<(), Fault> {
-        let query = "SELECT body FROM decisions WHERE time >= $1 ORDER BY seq";
+        let query = "SELECT body FROM decisions WHERE time >= $1 AND action <> 'act' ORDER BY seq";
         let mut rows = sqlx::query(query).bind(since).fetch(&self.pool);
         while let Some(row) = rows.try_next().await? {
             each(row.try_get(0)?);
@@ -351,7 +316,49 @@ impl Store {
     }
 }
 
-async fn keep(connection: &mut sqlx::AnyConnection, checkpoint: &Checkpoint) -> Result<(), Fault> {
+/// Adds decisions to the chain within a transaction; gives its new end.
+pub(super) async fn append(connection: &mut AnyConnection, decisions: &[Decision]) -> Result<Tail, Fault> {
+    let bodies: Result<Vec<String>, serde_json::Error> = decisions.iter().map(serde_json::to_string).collect();
+    let bodies = bodies.map_err(|error| Fault::Encode(error.into()))?;
+    // Locks the tail in both databases: the writers of a fleet take turns.
+    sqlx::query("UPDATE chain_tail SET seq = seq WHERE id = 1").execute(&mut *connection).await?;
+    let row = sqlx::query("SELECT seq, hash FROM chain_tail WHERE id = 1").fetch_one(&mut *connection).await?;
+    let mut tail = Tail { seq: row.try_get(0)?, hash: row.try_get(1)? };
+    let rows: Vec<(&Decision, String, Tail)> = decisions
+        .iter()
+        .zip(bodies)
+        .map(|(decision, body)| {
+            tail = Tail { seq: tail.seq + 1, hash: link(&tail.hash, &body) };
+            (decision, body, tail.clone())
+        })
+        .collect();
+    for some in rows.chunks(ROWS) {
+        let places = (0..some.len()).map(|row| {
+            let places: Vec<String> = (1..=6).map(|column| format!("${}", row * 6 + column)).collect();
+            format!("({})", places.join(", "))
+        });
+        let places: Vec<String> = places.collect();
+        let insert =
+            format!("INSERT INTO decisions (seq, time, event, action, body, hash) VALUES {}", places.join(", "));
+        let mut insert = sqlx::query(AssertSqlSafe(insert));
+        for (decision, body, at) in some {
+            insert = insert.bind(at.seq).bind(decision.time).bind(decision.event.clone());
+            insert = insert.bind(decision.action.clone()).bind(body.clone()).bind(at.hash.clone());
+        }
+        insert.execute(&mut *connection).await?;
+    }
+    for sealed in decisions.iter().filter_map(|decision| decision.sealed.as_ref()) {
+        texts::keep(&mut *connection, sealed).await?;
+    }
+    sqlx::query("UPDATE chain_tail SET seq = $1, hash = $2 WHERE id = 1")
+        .bind(tail.seq)
+        .bind(tail.hash.clone())
+        .execute(&mut *connection)
+        .await?;
+    Ok(tail)
+}
+
+async fn keep(connection: &mut AnyConnection, checkpoint: &Checkpoint) -> Result<(), Fault> {
     let query = "INSERT INTO checkpoints (seq, hash, reason, time, key, signature) VALUES ($1, $2, $3, $4, $5, $6)";
     sqlx::query(query)
         .bind(checkpoint.seq)

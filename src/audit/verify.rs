@@ -2,7 +2,7 @@
 
 use super::act::proven;
 use super::chain::{Checkpoint, GENESIS, Reason, Tail, link};
-use super::decision::Decision;
+use super::decision::{ACT, Decision};
 use super::key::Public;
 use super::store::{Fault, Store, Stored};
 use std::collections::BTreeMap;
@@ -66,12 +66,14 @@ pub async fn verify(store: &Store, keys: &[Public]) -> Result<Report, Fault> {
     }
     report.pruned = begins.0;
     let acts = store.acts().await?;
+    let hashes = acts.iter().map(|act| (act.seq, act.hash.clone())).collect();
     match proven(&acts, keys) {
         Ok(proven) => report.acts = proven.len() as u64,
         Err(seq) => report.found(format!("act {seq} was changed, moved or removed, or is not signed by a known key")),
     }
     let is_empty = (tail.seq, &tail.hash) == (begins.0, &begins.1);
-    let mut walk = Walk { next: begins.0 + 1, before: begins.1, signed, report, tail, has_tail: is_empty };
+    let mut walk =
+        Walk { next: begins.0 + 1, before: begins.1, signed, report, tail, has_tail: is_empty, acts: hashes };
     store.read(i64::MIN, |stored| walk.step(stored)).await?;
     let Walk { next, signed, mut report, tail, has_tail, .. } = walk;
     if !has_tail {
@@ -91,12 +93,14 @@ struct Walk {
     report: Report,
     tail: Tail,
     has_tail: bool,
+    /// The acts that there are, by their places.
+    acts: BTreeMap<i64, String>,
 }
 
 impl Walk {
     fn step(&mut self, stored: Stored) {
         let Stored { seq, time, event, action, body, hash } = stored;
-        self.report.decisions += 1;
+        self.report.decisions += u64::from(action != ACT);
         if seq != self.next {
             let gap = if seq == self.next + 1 {
                 format!("{} is", self.next)
@@ -108,8 +112,15 @@ impl Walk {
             self.report.found(format!("{seq} ({event}) was changed, moved or put in"));
         }
         // The columns are there to search by; what they say is in the body.
-        let is_same = serde_json::from_str::<Decision>(&body)
-            .is_ok_and(|decision| (decision.time, &decision.event, &decision.action) == (time, &event, &action));
+        let read = serde_json::from_str::<Decision>(&body).ok();
+        let is_same = read
+            .as_ref()
+            .is_some_and(|decision| (decision.time, &decision.event, &decision.action) == (time, &event, &action));
+        if let Some((act, hash)) = read.and_then(|decision| decision.act())
+            && self.acts.get(&act) != Some(&hash)
+        {
+            self.report.found(format!("act {act}, of which {seq} tells, is gone or was changed"));
+        }
         if !is_same {
             self.report.found(format!("the columns of {seq} ({event}) do not say what its body says"));
         }

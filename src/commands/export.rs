@@ -1,7 +1,7 @@
 //! `nonnocere audit export`: decisions for whoever analyses or keeps them elsewhere, as JSON lines, CSV or Parquet.
 
 use super::audit::{ago, open};
-use crate::audit::decision::{Decision, Seen};
+use crate::audit::decision::{ACT, Decision, Seen};
 use crate::audit::store::Stored;
 use crate::config::Config;
 use parquet::basic::Compression;
@@ -37,7 +37,8 @@ pub async fn export(config: &Config, since: Option<Duration>, format: Format) ->
     let mut written = Ok(());
     store
         .read(ago(since), |stored| {
-            if written.is_ok() {
+            // What is told of acts is no decision; `policy history` shows them.
+            if written.is_ok() && stored.action != ACT {
                 written = out.write(stored);
             }
         })

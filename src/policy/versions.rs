@@ -94,6 +94,14 @@ impl Versions {
         {
             return Err(format!("act {count}, which was seen before, is gone: someone cut acts off"));
         }
+        // Nor may it be less than what the chain of decisions tells of.
+        let told = self.store.last_witness().await;
+        let told = told.map_err(|error| format!("the versions of the policy cannot be read: {error}"))?;
+        if let Some((place, hash)) = told
+            && !signed.iter().any(|act| act.seq == place && act.hash == hash)
+        {
+            return Err(format!("act {place}, of which the chain of decisions tells, is gone: someone cut acts off"));
+        }
         *seen = signed.last().map(|last| (signed.len(), last.hash.clone()));
         Ok(Known { standing: Standing::after(&acts), acts })
     }

@@ -298,7 +298,7 @@ mod tests {
     fn a_stored_opinion_decides_again_and_nobody_is_asked() {
         let band = |otherwise: &str| {
             format!(
-                "[[rules]]\nname = \"violating-prompt\"\nthreshold = 0.5\n\
+                "[[rules]]\nname = \"violating-prompt\"\nthreshold = 0.5\nthreshold_in_context = 0.5\n\
                  second_opinion = {{ below = 0.2, above = 0.2, otherwise = \"{otherwise}\" }}"
             )
         };

@@ -307,8 +307,12 @@ mod tests {
         assert_eq!(tested(&band("skip"), &[uncertain.clone()]).stopped, [0, 0]);
         uncertain.opinion = Some("harmless".to_owned());
         assert_eq!(tested(&band("apply"), &[uncertain.clone()]).stopped, [0, 0]);
-        uncertain.opinion = Some("violates".to_owned());
-        assert_eq!(tested(&band("skip"), &[uncertain]).stopped, [0, 1]);
+        for applies in ["violates", "unsent"] {
+            uncertain.opinion = Some(applies.to_owned());
+            assert_eq!(tested(&band("skip"), &[uncertain.clone()]).stopped, [0, 1]);
+        }
+        uncertain.opinion = Some("none_timeout".to_owned());
+        assert_eq!(tested(&band("skip"), &[uncertain]).stopped, [0, 0]);
     }
 
     #[test]

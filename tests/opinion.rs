@@ -1,13 +1,15 @@
 //! Texts of which a rule is not sure: a judge decides on them, and only on them, and what it does not say the policy says.
 
 mod common;
+#[path = "common/judging.rs"]
+mod judging;
 
 use bytes::Bytes;
-use common::{Asked, Got, Options, RunningProxy, ScriptedUpstream, answer, ask};
+use common::{Options, RunningProxy, ScriptedUpstream, answer, ask};
 use http::Request;
 use http_body_util::{BodyExt, Full};
+use judging::{Doubting, counted, decision, judge, policy, proxy, said, saying, told, verdict};
 use nonnocere::audit::decision::Decision;
-use nonnocere::classify::{Classifier, ClassifyError, Input, Scores};
 use nonnocere::guard::judge::Settings;
 use nonnocere::openai::sse;
 use nonnocere::policy::opinion::Opinion;
@@ -18,91 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-
-/// Not sure of what says `DOUBT`; certain of `VIOLATE` and `CRISIS`.
-struct Doubting;
-
-impl Classifier for Doubting {
-    fn score(&self, inputs: &[Input]) -> Result<Vec<Scores>, ClassifyError> {
-        let score = |input: &Input| {
-            let says = |word| input.text().contains(word);
-            let violation = if says("VIOLATE") { 1.0 } else { f32::from(u8::from(says("DOUBT"))) * 0.5 };
-            let [crisis, refusal] = ["CRISIS", "REFUSAL"].map(|word| f32::from(u8::from(says(word))));
-            let mut scores = Scores { violation, crisis, refusal, ..Scores::NONE };
-            scores.types[7] = 1.0; // II.2
-            scores
-        };
-        Ok(inputs.iter().map(score).collect())
-    }
-
-    fn id(&self) -> &str {
-        "doubting"
-    }
-}
-
-/// A policy that is not sure around its thresholds, so that `DOUBT` is uncertain in all places.
-fn policy(otherwise: &str, more: &str) -> tempfile::NamedTempFile {
-    let rule = |name: &str| {
-        format!(
-            "[[rules]]\nname = \"violating-{name}\"\nthreshold = 0.6\nthreshold_in_context = 0.6\n\
-             second_opinion = {{ below = 0.2, above = 0.2, otherwise = \"{otherwise}\" }}\n"
-        )
-    };
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    let text = format!("name = \"p\"\nextends = \"ama\"\n{}{}{more}", rule("prompt"), rule("completion"));
-    file.write_all(text.as_bytes()).unwrap();
-    file
-}
-
-fn judge(url: &str) -> Settings {
-    Settings {
-        url: url.parse().unwrap(),
-        authorization: Some("Bearer key".parse().unwrap()),
-        model: "the-judge".into(),
-        deadline: Duration::from_secs(20),
-        budget: 60,
-        remembered: 64,
-    }
-}
-
-async fn proxy(upstream: &ScriptedUpstream, judge: Option<Settings>, policy: &tempfile::NamedTempFile) -> RunningProxy {
-    let mut options = Options::new(&upstream.url());
-    options.classifier = Arc::new(Doubting);
-    options.policy = Source::File(policy.path().to_owned());
-    options.judge = judge;
-    RunningProxy::start(options).await
-}
-
-/// What an OpenAI-compatible server answers that says `content`.
-fn said(content: &str) -> http::Response<Bytes> {
-    let message = json!({"role": "assistant", "content": content});
-    let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
-    answer(200, "application/json", &json!({"id": "j", "choices": [choice]}).to_string())
-}
-
-fn verdict(word: &str) -> String {
-    json!({ "verdict": word }).to_string()
-}
-
-async fn saying(word: &'static str) -> ScriptedUpstream {
-    ScriptedUpstream::start(move |_| said(&verdict(word))).await
-}
-
-async fn counted(proxy: &RunningProxy, outcome: &str) -> f64 {
-    proxy.metric(&format!("nonnocere_second_opinions_total{{outcome=\"{outcome}\"}}")).await
-}
-
-fn decision(got: &Got) -> &str {
-    got.header("x-nonnocere-decision")
-}
-
-/// What the judge was told, by role.
-fn told(asked: &Asked) -> [String; 2] {
-    let body: Value = serde_json::from_slice(&asked.body).unwrap();
-    let messages = body["messages"].as_array().unwrap();
-    assert_eq!((messages.len(), &messages[0]["role"], &messages[1]["role"]), (2, &json!("system"), &json!("user")));
-    [0, 1].map(|place| messages[place]["content"].as_str().unwrap().to_owned())
-}
 
 #[tokio::test]
 async fn a_judge_decides_on_an_uncertain_prompt_and_on_no_other() {
@@ -220,17 +137,6 @@ async fn an_old_refused_turn_leaves_the_new_one_to_the_judge() {
     asked.sort_by_key(String::len);
     assert_eq!(asked.len(), 2, "alone, and in the light of what was said before");
     assert!(!asked[0].contains("VIOLATE") && asked[1].contains("user: VIOLATE\nassistant: REFUSAL"), "{asked:?}");
-}
-
-#[tokio::test]
-async fn of_many_uncertain_texts_four_are_asked_about() {
-    let upstream = ScriptedUpstream::saying("Fine.").await;
-    let judge_server = saying("harmless").await;
-    let proxy = proxy(&upstream, Some(judge(&judge_server.url())), &policy("apply", "")).await;
-    let prompts: Vec<String> = (0..6).map(|number| format!("DOUBT {number}")).collect();
-    let got = proxy.post("/v1/completions", json!({"model": "m", "prompt": prompts}).to_string()).await;
-    assert_eq!(decision(&got), "block");
-    assert_eq!((judge_server.asked().len(), counted(&proxy, "none_budget").await), (4, 2.0));
 }
 
 #[tokio::test]

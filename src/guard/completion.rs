@@ -60,7 +60,8 @@ impl Guard {
         let mut verdict = Verdict::nothing(Direction::Completion, scan(completion.opaque, coverage));
         let mut refused: BTreeMap<u64, Notice> = BTreeMap::new();
         let mut excised: BTreeMap<(u64, String), (String, Notice)> = BTreeMap::new();
-        let opinions = self.opinions(policy, &asked.reader, &scored(Direction::Completion, &inputs, &judged)).await;
+        let said = inputs.iter().zip(texts.iter().map(|text| Some(text.index)));
+        let opinions = self.opinions(policy, &asked.reader, &scored(Direction::Completion, said, &judged)).await;
         for (text, (judged, opinion)) in texts.into_iter().zip(judged.into_iter().zip(opinions)) {
             let ruling = text.decide(text.text, (&judged, opinion));
             match &ruling.action {
@@ -98,7 +99,8 @@ impl Guard {
         Ok(finished(policy, asked, completion, verdict))
     }
 
-    /// What takes the violating sentences out of a text, when what is left is sound. No judge is asked of its sentences.
+    /// What takes the violating sentences out of a text, when what is left is sound. No judge is asked of its sentences: where
+    /// one would be asked of something that is left, nothing is taken out, so that the text is refused whole.
     pub(crate) async fn excised(&self, text: Text<'_>, notice: &Notice) -> Option<Vec<Change>> {
         // Arguments of a call are no sentences.
         if serde_json::from_str::<serde_json::Value>(text.text).is_ok() {
@@ -110,11 +112,14 @@ impl Guard {
         }
         let judged = self.pool.judge(sentences.iter().map(|one| text.input(one)).collect()).await.ok()?;
         let stops = |(words, judged): (&str, &Judged)| text.decide(words, (judged, None)).action.stops();
+        let is_unsure = |(words, judged): (&str, &Judged)| {
+            self.judge_for(text.policy).is_some() && text.is_uncertain(words, judged) && !stops((words, judged))
+        };
         let excises = |(words, judged): (&str, &Judged)| {
             matches!(text.decide(words, (judged, None)).action, Action::Rewrite(Rewrite::Excise, _))
         };
         // What is to be refused, or cannot be judged, is not just cut.
-        let is_worse = |said: (&str, &Judged)| stops(said) && !excises(said);
+        let is_worse = |said: (&str, &Judged)| (stops(said) && !excises(said)) || is_unsure(said);
         if sentences.iter().copied().zip(&judged).any(is_worse) || refuses(text.policy, false, coverage(&judged)) {
             return None;
         }
@@ -126,7 +131,7 @@ impl Guard {
         if refuses(text.policy, false, coverage(&judged)) {
             return None;
         }
-        (!judged.iter().any(|judged| stops((&words, judged)))).then_some(cuts)
+        (!judged.iter().any(|judged| stops((&words, judged)) || is_unsure((&words, judged)))).then_some(cuts)
     }
 
     /// The completion without what cannot be judged, which is all of it.
@@ -184,8 +189,16 @@ impl Text<'_> {
     }
 
     fn decide(&self, words: &str, (judged, opinion): (&Judged, Option<Opinion>)) -> Ruling {
+        self.policy.decide(Direction::Completion, Evidence { opinion, ..self.evidence(words, judged) })
+    }
+
+    /// Whether a judge would be asked of its words.
+    fn is_uncertain(&self, words: &str, judged: &Judged) -> bool {
+        self.policy.wants_opinion(Direction::Completion, self.evidence(words, judged)).is_some()
+    }
+
+    fn evidence<'a>(&'a self, words: &'a str, judged: &'a Judged) -> Evidence<'a> {
         let (scores, reader) = (&judged.scores, &self.asked.reader);
-        let evidence = Evidence { text: words, scores, in_context: false, reader, opinion };
-        self.policy.decide(Direction::Completion, evidence)
+        Evidence { text: words, scores, in_context: false, reader, opinion: None }
     }
 }

@@ -3,21 +3,30 @@
 //! It is given one question at a time, answers with one word, and is not waited for: beyond its deadline or its budget,
 //! or where the answer is anything else, there is no opinion, and the policy says what holds then.
 
+mod answer;
+mod flight;
+mod health;
 mod question;
 
 pub(super) use question::Question;
 
 use crate::classify::cache::{Key, Keys};
 use crate::metrics::Metrics;
-use crate::policy::opinion::Opinion;
+use crate::policy::opinion::{Opinion, Silence};
 use crate::upstream::{self, Fault, Upstream};
-use http::{HeaderValue, StatusCode, Uri};
+use bytes::Bytes;
+use flight::{Flights, Turn};
+use health::Health;
+use http::{HeaderValue, Response, StatusCode, Uri};
 use lru::LruCache;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
+
+/// So many texts of one message are asked about, beside those on which the opinion is remembered.
+const MOST: usize = 4;
 
 /// An answer of one word needs no more, in bytes; reasoning beside it may be longer.
 const LARGEST_ANSWER: usize = 256 * 1024;
@@ -31,6 +40,8 @@ pub struct Settings {
     pub authorization: Option<HeaderValue>,
     /// The model's name.
     pub model: String,
+    /// The tokens that an answer may have: one word, and what a model thinks before it.
+    pub max_tokens: u32,
     /// Until all opinions on one message are there.
     pub deadline: Duration,
     /// How many questions a minute.
@@ -42,18 +53,10 @@ pub struct Settings {
 /// What became of an uncertain text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The judge said so.
-    Said(Opinion),
-    /// It was known what the judge says.
+    /// This is what the judge says of it, or why it says nothing.
+    Found(Opinion),
+    /// It was known what the judge says, or somebody was asking that already.
     Cached,
-    /// It did not answer in time.
-    Timeout,
-    /// It was not asked: too much is asked in one message, or in this minute.
-    Budget,
-    /// What it answered is no opinion, or there was no answer.
-    Answer,
-    /// It was not asked: the text is too long for it, or says more behind its characters than can be shown.
-    Unsent,
 }
 
 impl Outcome {
@@ -61,12 +64,8 @@ impl Outcome {
     #[must_use]
     pub const fn id(self) -> &'static str {
         match self {
-            Self::Said(opinion) => opinion.id(),
+            Self::Found(opinion) => opinion.id(),
             Self::Cached => "cached",
-            Self::Timeout => "none_timeout",
-            Self::Budget => "none_budget",
-            Self::Answer => "none_answer",
-            Self::Unsent => "none_unsent",
         }
     }
 }
@@ -75,8 +74,11 @@ impl Outcome {
 pub struct Judge {
     upstream: Upstream,
     model: String,
+    max_tokens: u32,
     deadline: Duration,
     budget: Mutex<Budget>,
+    health: Mutex<Health>,
+    flights: Flights,
     keys: Keys,
     known: Option<Mutex<LruCache<Key, Opinion>>>,
     metrics: Arc<Metrics>,
@@ -88,7 +90,7 @@ impl Judge {
     /// # Errors
     /// When the system's certificates cannot be read.
     pub fn new(settings: Settings, metrics: Arc<Metrics>) -> std::io::Result<Self> {
-        let Settings { url, authorization, model, deadline, budget, remembered } = settings;
+        let Settings { url, authorization, model, max_tokens, deadline, budget, remembered } = settings;
         let upstream = Upstream::new(upstream::Settings {
             url,
             authorization,
@@ -100,18 +102,28 @@ impl Judge {
         })?;
         let known = NonZeroUsize::new(remembered).map(|size| Mutex::new(LruCache::new(size)));
         let budget = Mutex::new(Budget::full(budget, Instant::now()));
-        Ok(Self { upstream, model, deadline, budget, keys: Keys::default(), known, metrics })
+        let (health, flights, keys) = (Mutex::default(), Flights::default(), Keys::default());
+        Ok(Self { upstream, model, max_tokens, deadline, budget, health, flights, keys, known, metrics })
     }
 
-    /// What it says of each text; all are asked at once, under one deadline. Whoever does not wait for the answers ends the
-    /// questions.
-    pub(super) async fn ask(self: &Arc<Self>, questions: Vec<Question>) -> Vec<Option<Opinion>> {
-        let mut opinions = vec![None; questions.len()];
+    /// What it says of each text; all are asked at once, under one deadline. Of more than [`MOST`] on which nothing is
+    /// remembered, the last are [unsent](Opinion::Unsent). Whoever does not wait for the answers ends the questions.
+    pub(super) async fn ask(self: &Arc<Self>, questions: Vec<Question>) -> Vec<Opinion> {
+        let mut opinions = vec![Opinion::Unsent; questions.len()];
         let until = Instant::now() + self.deadline;
         let mut asking = JoinSet::new();
-        for (place, question) in questions.into_iter().enumerate() {
-            let judge = Arc::clone(self);
-            asking.spawn(async move { (place, judge.opinion(&question, until).await) });
+        for ((place, question), slot) in questions.into_iter().enumerate().zip(&mut opinions) {
+            let key = self.keys.of(&question);
+            if let Some(opinion) = self.remembered(key) {
+                *slot = opinion;
+                self.metrics.judged_by_another(Outcome::Cached);
+            } else if asking.len() < MOST {
+                *slot = Opinion::Silent(Silence::Answer);
+                let judge = Arc::clone(self);
+                asking.spawn(async move { (place, judge.opinion((key, &question), until).await) });
+            } else {
+                self.passes_over(1);
+            }
         }
         while let Some(answered) = asking.join_next().await {
             if let Ok((place, opinion)) = answered
@@ -123,40 +135,80 @@ impl Judge {
         opinions
     }
 
-    /// Counts a text on which it is not asked.
-    pub(super) fn passes_over(&self, outcome: Outcome) {
-        self.metrics.judged_by_another(outcome);
+    /// Counts texts that are kept from it.
+    pub(super) fn passes_over(&self, count: usize) {
+        (0..count).for_each(|_| self.metrics.judged_by_another(Outcome::Found(Opinion::Unsent)));
     }
 
-    async fn opinion(&self, question: &Question, until: Instant) -> Option<Opinion> {
-        let key = self.keys.of(question);
-        let known = self.known().and_then(|mut known| known.get(&key).copied());
-        let (opinion, outcome) = match known {
-            Some(opinion) => (Some(opinion), Outcome::Cached),
-            None => match self.consult(question, until).await {
-                Ok(opinion) => (Some(opinion), Outcome::Said(opinion)),
-                Err(outcome) => (None, outcome),
-            },
-        };
-        if let (Outcome::Said(opinion), Some(mut known)) = (outcome, self.known()) {
+    /// What it says of a text; where somebody is asking that already, what they hear.
+    async fn opinion(&self, (key, question): (Key, &Question), until: Instant) -> Opinion {
+        loop {
+            let (opinion, outcome) = match self.flights.board(key) {
+                // Somebody may have heard since this was looked for.
+                Turn::Ask(flight) => match self.remembered(key) {
+                    Some(opinion) => (flight.land(opinion), Outcome::Cached),
+                    None => {
+                        let opinion = self.consult(question, until).await.unwrap_or_else(Opinion::Silent);
+                        self.remember(key, opinion);
+                        (flight.land(opinion), Outcome::Found(opinion))
+                    }
+                },
+                Turn::Wait(answer) => match flight::overheard(answer, until).await {
+                    Some(opinion @ Opinion::Silent(_)) => (opinion, Outcome::Found(opinion)),
+                    Some(opinion) => (opinion, Outcome::Cached),
+                    // Whoever asked has left.
+                    None => continue,
+                },
+            };
+            self.metrics.judged_by_another(outcome);
+            return opinion;
+        }
+    }
+
+    async fn consult(&self, question: &Question, until: Instant) -> Result<Opinion, Silence> {
+        if self.health().is_paused(Instant::now()) {
+            return Err(Silence::Paused);
+        }
+        if !self.budget.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now()) {
+            return Err(Silence::Budget);
+        }
+        let body = question.body(&self.model, self.max_tokens).ok_or(Silence::Answer)?;
+        let answer = async { self.upstream.consult(body).await?.whole().await };
+        self.heard(timeout_at(until, answer).await.unwrap_or(Err(Fault::Timeout)))
+    }
+
+    /// Reads an answer, and notes how the judge is.
+    fn heard(&self, answer: Result<Response<Bytes>, Fault>) -> Result<Opinion, Silence> {
+        let now = Instant::now();
+        match &answer {
+            Ok(answer) if health::is_alive(answer.status()) => self.health().lives(),
+            Err(Fault::Invalid(_)) => self.health().lives(),
+            Ok(_) | Err(Fault::Timeout | Fault::Unreachable) => self.health().fails(now),
+        }
+        let answer = answer.map_err(|fault| match fault {
+            Fault::Timeout => Silence::Timeout,
+            Fault::Unreachable | Fault::Invalid(_) => Silence::Answer,
+        })?;
+        let status = answer.status();
+        let opinion = if status == StatusCode::OK { answer::opinion(answer.body()) } else { None };
+        if opinion.is_none() && self.health().may_complain(now) {
+            tracing::warn!(status = status.as_u16(), "the judge answered, and that is no opinion");
+        }
+        opinion.ok_or(Silence::Answer)
+    }
+
+    fn remembered(&self, key: Key) -> Option<Opinion> {
+        self.known().and_then(|mut known| known.get(&key).copied())
+    }
+
+    fn remember(&self, key: Key, opinion: Opinion) {
+        if let (Opinion::Violates | Opinion::Harmless, Some(mut known)) = (opinion, self.known()) {
             known.put(key, opinion);
         }
-        self.metrics.judged_by_another(outcome);
-        opinion
     }
 
-    async fn consult(&self, question: &Question, until: Instant) -> Result<Opinion, Outcome> {
-        if !self.budget.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now()) {
-            return Err(Outcome::Budget);
-        }
-        let body = question.body(&self.model).ok_or(Outcome::Unsent)?;
-        let answer = async { self.upstream.consult(body).await?.whole().await };
-        let answer = timeout_at(until, answer).await.map_err(|_| Outcome::Timeout)?.map_err(|fault| match fault {
-            Fault::Timeout => Outcome::Timeout,
-            Fault::Unreachable | Fault::Invalid(_) => Outcome::Answer,
-        })?;
-        let said = Some(answer).filter(|answer| answer.status() == StatusCode::OK);
-        said.and_then(|answer| question::opinion(answer.body())).ok_or(Outcome::Answer)
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> Option<MutexGuard<'_, LruCache<Key, Opinion>>> {

@@ -139,7 +139,10 @@ impl Guard {
         due: Vec<Input>,
     ) -> Result<Vec<(Judged, Option<Opinion>)>, Unavailable> {
         let judged = self.pool.judge(due.clone()).await?;
-        let opinions = self.opinions(policy, &asked.reader, &scored(Direction::Completion, &due, &judged)).await;
+        // Of several choices it is not known here which each is of.
+        let choice = (asked.choices <= 1).then_some(0);
+        let said = due.iter().map(|input| (input, choice));
+        let opinions = self.opinions(policy, &asked.reader, &scored(Direction::Completion, said, &judged)).await;
         Ok(judged.into_iter().zip(opinions).collect())
     }
 
@@ -159,7 +162,9 @@ impl Guard {
             Ok(judged) => judged,
             Err(why) => return Ok(vec![pass_unjudged(policy, direction, why)?; opaque.len()]),
         };
-        let opinions = self.opinions(policy, reader, &scored(direction, &inputs, &judged)).await;
+        // Each has a verdict of its own, so that none settles another.
+        let apart = inputs.iter().map(|input| (input, None));
+        let opinions = self.opinions(policy, reader, &scored(direction, apart, &judged)).await;
         let verdict = |((Judged { scores, coverage }, opaque), (input, opinion)): ((Judged, bool), (&Input, _))| {
             let mut verdict = Verdict::nothing(direction, scan(opaque, coverage));
             if refuses(policy, opaque, coverage) {
@@ -205,10 +210,14 @@ pub fn annotate(answer: Cleared<Bytes>, moderation: &serde_json::Value) -> Clear
     }
 }
 
-/// Texts with what the model says of them.
-fn scored<'a>(direction: Direction, inputs: &'a [Input], judged: &'a [Judged]) -> Vec<Scored<'a>> {
-    let all = inputs.iter().zip(judged);
-    all.map(|(input, judged)| Scored { direction, input, scores: &judged.scores }).collect()
+/// Texts, each with its choice where that is known, and with what the model says of them.
+fn scored<'a>(
+    direction: Direction,
+    texts: impl Iterator<Item = (&'a Input, Option<u64>)>,
+    judged: &'a [Judged],
+) -> Vec<Scored<'a>> {
+    let all = texts.zip(judged);
+    all.map(|((input, choice), judged)| Scored { direction, input, scores: &judged.scores, choice }).collect()
 }
 
 /// How much was read of the text of which least was read.

@@ -109,25 +109,38 @@ impl Guard {
         Ok(Decision { outcome, verdict })
     }
 
-    /// What a judge says of each exhibit. Help waits for nobody, and what is refused anyhow needs no opinion.
+    /// What a judge says of each exhibit. Help waits for nobody, so that beside it what is uncertain counts as a violation;
+    /// and what is refused anyhow needs no opinion.
     async fn second_opinions(&self, found: &[(Exhibit, Scores)], findings: &Findings<'_>) -> Vec<Option<Opinion>> {
         let Findings { policy, request, is_refused, .. } = *findings;
         let reader = &request.asked().reader;
+        if is_refused || !policy.may_want_opinions() {
+            return vec![None; found.len()];
+        }
         let texts: Vec<Scored<'_>> = found
             .iter()
-            .map(|(exhibit, scores)| Scored { direction: exhibit.direction(), input: &exhibit.input, scores })
+            .map(|(exhibit, scores)| Scored {
+                direction: exhibit.direction(),
+                input: &exhibit.input,
+                scores,
+                choice: None,
+            })
             .collect();
-        let is_settled = |((exhibit, _), text): (&(Exhibit, Scores), &Scored<'_>)| {
-            let (direction, evidence) = (text.direction, text.evidence(reader));
-            match policy.decide(direction, evidence).action {
-                Action::Escalate(_) => true,
-                // An earlier turn may not count.
-                Action::Block(_) => exhibit.counts() && policy.wants_opinion(direction, evidence).is_none(),
-                Action::Allow | Action::Flag | Action::Rewrite(..) => false,
-            }
+        let wants = |text: &Scored<'_>| policy.wants_opinion(text.direction, text.evidence(reader)).is_some();
+        let action = |text: &Scored<'_>| policy.decide(text.direction, text.evidence(reader)).action;
+        let actions: Vec<Action> = texts.iter().map(action).collect();
+        if actions.iter().any(|action| matches!(action, Action::Escalate(_))) {
+            let unsent = self.judge_for(policy).map(|_| Opinion::Unsent);
+            // What asks for help itself is looked at once more, without that.
+            let is_beside =
+                |(text, action): (&Scored<'_>, &Action)| !matches!(action, Action::Escalate(_)) && wants(text);
+            return texts.iter().zip(&actions).map(|one| unsent.filter(|_| is_beside(one))).collect();
+        }
+        // An earlier turn may not count.
+        let is_settled = |((exhibit, _), (text, action)): (&(Exhibit, Scores), (&Scored<'_>, &Action))| {
+            matches!(action, Action::Block(_)) && exhibit.counts() && !wants(text)
         };
-        let is_asked = self.judge_for(policy).is_some() && !is_refused;
-        if !is_asked || found.iter().zip(&texts).any(is_settled) {
+        if found.iter().zip(texts.iter().zip(&actions)).any(is_settled) {
             return vec![None; texts.len()];
         }
         self.opinions(policy, reader, &texts).await
@@ -144,7 +157,7 @@ impl Guard {
         let Findings { policy, request, .. } = *findings;
         let is_said = standing == Standing::Said;
         let (in_context, reader) = (matches!(input, Input::Conversation { .. }), &request.asked().reader);
-        let decide = |scores: &Scores| {
+        let decide = |scores: &Scores, opinion| {
             let ruling = policy.decide(direction, Evidence { text: input.text(), scores, in_context, reader, opinion });
             let action = match ruling.action {
                 // What the LLM said before cannot be changed any more.
@@ -153,7 +166,7 @@ impl Guard {
             };
             Ruling { action, ..ruling }
         };
-        let (ruling, tenant) = (decide(&scores), reader.tenant.as_deref());
+        let (ruling, tenant) = (decide(&scores, opinion), reader.tenant.as_deref());
         let action = ruling.action.clone();
         if matches!(action, Action::Block(_) | Action::Rewrite(..)) {
             match (&standing, &input) {
@@ -165,9 +178,11 @@ impl Guard {
                 _ => {}
             }
         }
-        // Who needs help may ask for what must not be given: beside the help, that counts as ever.
+        // Who needs help may ask for what must not be given: beside the help, that counts as ever. Help has not waited for a
+        // judge: what is uncertain counts too.
+        let unsent = self.judge_for(policy).map(|_| Opinion::Unsent);
         let beside = match &action {
-            Action::Escalate(_) => decide(&Scores { crisis: 0.0, ..scores.clone() }).action,
+            Action::Escalate(_) => decide(&Scores { crisis: 0.0, ..scores.clone() }, unsent).action,
             action => action.clone(),
         };
         findings.is_refused |= matches!(beside, Action::Block(_));

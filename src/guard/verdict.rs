@@ -43,7 +43,7 @@ pub struct Verdict {
     pub rule: Option<Arc<str>>,
     /// The strongest rule in the shadow that applies.
     pub shadow: Option<Shadow>,
-    /// What a judge model said of the text that the action rests on, where that decided.
+    /// What a judge model said of the text that the action rests on, or why it said nothing, where that decided.
     pub opinion: Option<Opinion>,
     /// The scores that the action rests on; where every text is allowed, those of the likeliest violation.
     pub scores: Scores,

@@ -322,7 +322,7 @@ mod tests {
     fn a_stored_opinion_decides_again_and_nobody_is_asked() {
         let band = |otherwise: &str| {
             format!(
-                "[[rules]]\nname = \"violating-prompt\"\nthreshold = 0.5\n\
+                "[[rules]]\nname = \"violating-prompt\"\nthreshold = 0.5\nthreshold_in_context = 0.5\n\
                  second_opinion = {{ below = 0.2, above = 0.2, otherwise = \"{otherwise}\" }}"
             )
         };
@@ -331,8 +331,12 @@ mod tests {
         assert_eq!(tested(&band("skip"), &[uncertain.clone()]).stopped, [0, 0]);
         uncertain.opinion = Some("harmless".to_owned());
         assert_eq!(tested(&band("apply"), &[uncertain.clone()]).stopped, [0, 0]);
-        uncertain.opinion = Some("violates".to_owned());
-        assert_eq!(tested(&band("skip"), &[uncertain]).stopped, [0, 1]);
+        for applies in ["violates", "unsent"] {
+            uncertain.opinion = Some(applies.to_owned());
+            assert_eq!(tested(&band("skip"), &[uncertain.clone()]).stopped, [0, 1]);
+        }
+        uncertain.opinion = Some("none_timeout".to_owned());
+        assert_eq!(tested(&band("skip"), &[uncertain]).stopped, [0, 0]);
     }
 
     #[test]

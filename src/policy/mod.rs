@@ -111,7 +111,7 @@ pub struct Evidence<'a> {
     pub in_context: bool,
     /// Who the answer is for.
     pub reader: &'a Reader,
-    /// What a judge model says, where it was asked and had an answer.
+    /// What a judge model says, or why it says nothing, where it was wanted.
     pub opinion: Option<Opinion>,
 }
 
@@ -139,7 +139,7 @@ pub struct Ruling {
     pub rule: Option<Arc<str>>,
     /// The rule that would have decided, were it not in the shadow.
     pub shadow: Option<Shadow>,
-    /// What a judge model said, where that decided.
+    /// What a judge model said, or why it said nothing, where that decided.
     pub opinion: Option<Opinion>,
 }
 

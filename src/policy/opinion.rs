@@ -4,13 +4,32 @@
 use super::rule::Rule;
 use super::{Direction, Evidence, Policy};
 
-/// What a judge model says of a text.
+/// What is known from a judge model of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opinion {
     /// It goes against the principle.
     Violates,
     /// It does not.
     Harmless,
+    /// It was not asked, for a reason that lies with whoever wrote the text: what is kept from the judge counts as a violation.
+    Unsent,
+    /// It said nothing, for a reason that lies with the judge: the policy's word holds.
+    Silent(Silence),
+}
+
+/// Why a judge model said nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// It did not answer in time.
+    Timeout,
+    /// Enough was asked in this minute.
+    Budget,
+    /// It failed so often that it is left alone for a while.
+    Paused,
+    /// There was no answer, or what it answered is no opinion.
+    Answer,
+    /// There is none.
+    Judge,
 }
 
 /// When a rule is not sure: its band of scores, and what holds where there is no opinion.
@@ -36,22 +55,34 @@ pub enum Otherwise {
 }
 
 impl Opinion {
-    /// Both, with their words in records and in what a judge answers.
-    pub const ALL: [(&'static str, Self); 2] = [("violates", Self::Violates), ("harmless", Self::Harmless)];
+    /// The words of a judge.
+    const SAID: [(&'static str, Self); 2] = [("violates", Self::Violates), ("harmless", Self::Harmless)];
 
-    /// The word.
+    /// The word in records and metrics.
     #[must_use]
     pub const fn id(self) -> &'static str {
         match self {
             Self::Violates => "violates",
             Self::Harmless => "harmless",
+            Self::Unsent => "unsent",
+            Self::Silent(Silence::Timeout) => "none_timeout",
+            Self::Silent(Silence::Budget) => "none_budget",
+            Self::Silent(Silence::Paused) => "none_paused",
+            Self::Silent(Silence::Answer) => "none_answer",
+            Self::Silent(Silence::Judge) => "none_judge",
         }
     }
 
-    /// The opinion of this word.
+    /// The opinion on record by this word, where it decided. Why there was none is no opinion.
     #[must_use]
     pub fn from_id(id: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(known, _)| *known == id).map(|(_, opinion)| opinion)
+        Self::said(id).or((id == Self::Unsent.id()).then_some(Self::Unsent))
+    }
+
+    /// The opinion of a judge that answers with this word, in whatever case.
+    #[must_use]
+    pub fn said(word: &str) -> Option<Self> {
+        Self::SAID.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, opinion)| opinion)
     }
 }
 
@@ -88,9 +119,11 @@ impl SecondOpinion {
     /// Whether the rule applies to a text that it is not sure of.
     pub(super) const fn applies(&self, opinion: Option<Opinion>, is_over: bool) -> bool {
         match (opinion, self.otherwise) {
-            (Some(Opinion::Violates), _) | (None, Otherwise::Apply) => true,
-            (Some(Opinion::Harmless), _) | (None, Otherwise::Skip) => false,
-            (None, Otherwise::Threshold) => is_over,
+            (Some(Opinion::Violates | Opinion::Unsent), _) => true,
+            (Some(Opinion::Harmless), _) => false,
+            (Some(Opinion::Silent(_)) | None, Otherwise::Apply) => true,
+            (Some(Opinion::Silent(_)) | None, Otherwise::Skip) => false,
+            (Some(Opinion::Silent(_)) | None, Otherwise::Threshold) => is_over,
         }
     }
 }
@@ -154,6 +187,10 @@ mod tests {
             (0.55, None, ("block", true)),
             (0.55, harmless, ("allow", true)),
             (0.61, harmless, ("block", false)),
+            (0.31, Some(Opinion::Unsent), ("block", true)),
+            (0.29, Some(Opinion::Unsent), ("allow", false)),
+            (0.31, Some(Opinion::Silent(Silence::Timeout)), ("allow", true)),
+            (0.55, Some(Opinion::Silent(Silence::Timeout)), ("block", true)),
         ] {
             assert_eq!(decided(&band("threshold"), (score, 0.0), opinion), expected, "{score} {opinion:?}");
         }
@@ -172,6 +209,17 @@ mod tests {
         assert_eq!(decided(&(ward.to_owned() + &band("skip")), (0.55, 0.0), harmless), ("block", false));
         let shadow = band("skip") + "shadow = true\n";
         assert_eq!(decided(&shadow, (0.55, 0.0), harmless), ("allow", false));
+    }
+
+    #[test]
+    fn what_decided_is_read_from_a_record_and_why_nobody_did_is_not() {
+        for opinion in [Opinion::Violates, Opinion::Harmless, Opinion::Unsent] {
+            assert_eq!(Opinion::from_id(opinion.id()), Some(opinion));
+        }
+        for other in ["none_timeout", "none_judge", "", "of another version"] {
+            assert_eq!(Opinion::from_id(other), None, "{other}");
+        }
+        assert_eq!([Opinion::said("Harmless"), Opinion::said("unsent")], [Some(Opinion::Harmless), None]);
     }
 
     #[test]

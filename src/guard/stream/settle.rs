@@ -83,7 +83,8 @@ impl Stream {
         let action = ruling.action.clone();
         let odds = if self.is_clause(subject) { NEAR_CLAUSE } else { NEAR };
         let raised = Scores { violation: raised(scores.violation, odds), ..scores.clone() };
-        let is_near = decide(&raised, None).action.stops();
+        // A band must not switch off what holds back: raised into it, a text counts as one that the judge finds violating.
+        let is_near = decide(&raised, Some(Opinion::Violates)).action.stops();
         let notice = match &action {
             Action::Block(notice) | Action::Escalate(notice) | Action::Rewrite(_, notice) => Some(notice.clone()),
             Action::Allow | Action::Flag => None,
@@ -220,4 +221,27 @@ impl Subject {
 /// A probability whose odds are `odds` times what they were.
 fn raised(probability: f32, odds: f32) -> f32 {
     odds * probability / (odds * probability + (1.0 - probability)).max(f32::MIN_POSITIVE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{asked, policy, relayed, says};
+    use super::*;
+    use crate::openai::refusal::FinishReason;
+    use crate::openai::request::Surface;
+    use serde_json::json;
+
+    #[test]
+    fn a_rule_that_is_not_sure_holds_what_is_near_to_a_violation_all_the_same() {
+        let asked = asked(&json!({}));
+        let band =
+            "name = \"violating-completion\"\nsecond_opinion = { below = 0.05, above = 0.3, otherwise = \"skip\" }";
+        let policy = policy("name = \"violating-completion\"", band);
+        let mut stream = Stream::new(policy, asked, Mode::Window, FinishReason::ContentFilter);
+        // With odds four times as high, it is in the band.
+        let events: Vec<String> =
+            ["It is doubtful. ", "Two", " two. ", "Three", " three. ", "F"].map(|text| says(0, text)).into();
+        let left = relayed(&mut stream, Surface::Chat, &events);
+        assert_eq!(left[..4], ["", "", "", events[0].as_str()]);
+    }
 }

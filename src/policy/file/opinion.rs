@@ -45,6 +45,11 @@ impl Reader<'_> {
             self.fault(place, &format!("{key}.below"), message);
             return None;
         }
+        if second.above + threshold.max(in_context) >= 1.0 {
+            let message = "expected less than 1 together with the threshold: else a judge could let everything pass";
+            self.fault(place, &format!("{key}.above"), message);
+            return None;
+        }
         Some(Some(second))
     }
 
@@ -96,7 +101,7 @@ mod tests {
         };
         let second = |below, above, otherwise| Some(SecondOpinion { below, above, otherwise });
         assert_eq!(of("").unwrap(), second(0.25, 0.0, Otherwise::Apply));
-        assert_eq!(of("second_opinion = { above = 0.5 }").unwrap(), second(0.25, 0.5, Otherwise::Apply));
+        assert_eq!(of("second_opinion = { above = 0.1 }").unwrap(), second(0.25, 0.1, Otherwise::Apply));
         assert_eq!(of("second_opinion = { otherwise = \"skip\" }").unwrap(), second(0.25, 0.0, Otherwise::Skip));
         assert_eq!(of("second_opinion = false").unwrap(), None);
         assert_eq!(of("action = \"flag\"").unwrap(), None);

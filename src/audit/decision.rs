@@ -36,7 +36,7 @@ pub struct Decision {
     /// What a rule in the shadow would have done, and its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<[String; 2]>,
-    /// What a judge model said, where that decided: `violates`, `harmless`.
+    /// What a judge model said of an uncertain text (`violates`, `harmless`), or why there was no opinion (`unsent`, `none_timeout` …).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opinion: Option<String>,
     /// How much was judged: `full`, `partial`, `none`.

@@ -166,6 +166,7 @@ async fn recording(upstream: &ScriptedUpstream, folder: &Path, required: bool) -
         queue: 100,
         sign_every: Duration::from_secs(60),
         vault: None,
+        trust: vec![],
     };
     let (journal, _) = Journal::start(settings, Arc::new(Metrics::new().unwrap()));
     let mut options = Options::new(&upstream.url());
@@ -269,6 +270,7 @@ async fn what_was_stored_before_a_crash_is_not_stored_again() {
         queue: 10,
         sign_every: Duration::from_secs(60),
         vault: None,
+        trust: vec![],
     };
     let (journal, written) = Journal::start(settings, Arc::new(Metrics::new().unwrap()));
     drop(journal);

@@ -93,6 +93,7 @@ async fn journal(folder: &Path) -> (Journal, Store) {
         queue: 100,
         sign_every: Duration::from_secs(60),
         vault: None,
+        trust: vec![],
     };
     (Journal::start(settings, Arc::new(Metrics::new().unwrap())).0, store)
 }

@@ -40,6 +40,7 @@ async fn keeping(upstream: &ScriptedUpstream, folder: &Path, policy: &str) -> (R
         queue: 100,
         sign_every: Duration::from_secs(60),
         vault: Some(vault()),
+        trust: vec![],
     };
     let (journal, _) = Journal::start(settings, Arc::new(Metrics::new().unwrap()));
     let mut options = Options::new(&upstream.url());

@@ -3,7 +3,7 @@
 
 use super::chain::{Checkpoint, Reason, Tail};
 use super::decision::Decision;
-use super::key::Signing;
+use super::key::{Public, Signing};
 use super::pseudonym::Pseudonyms;
 use super::spool::{Spool, Taken};
 use super::store::{Fault, Store};
@@ -41,6 +41,8 @@ pub struct Settings {
     pub sign_every: Duration,
     /// What seals texts, where they are kept.
     pub vault: Option<Vault>,
+    /// Whose signatures count beside that of `key`.
+    pub trust: Vec<Public>,
 }
 
 /// Hands decisions on; cheap to clone.
@@ -68,13 +70,14 @@ impl Journal {
     /// Starts to keep decisions; the task ends when all [`Journal`]s are gone, and everything is stored or spooled then.
     #[must_use]
     pub fn start(settings: Settings, metrics: Arc<Metrics>) -> (Self, JoinHandle<()>) {
-        let Settings { store, key, spool, required, queue, sign_every, vault } = settings;
+        let Settings { store, key, spool, required, queue, sign_every, vault, trust } = settings;
         let (jobs, waiting) = mpsc::channel(queue);
         let pseudonyms = Pseudonyms::new(&key);
         let shared = Arc::new(Shared { spool, required, vault, pseudonyms, metrics });
         let writer = Writer {
             store,
             key,
+            trust,
             shared: Arc::clone(&shared),
             sign_every,
             moved: None,
@@ -145,6 +148,7 @@ impl Shared {
 struct Writer {
     store: Store,
     key: Signing,
+    trust: Vec<Public>,
     shared: Arc<Shared>,
     sign_every: Duration,
     /// The end of the chain, where it moved since it was signed, and since when.
@@ -284,8 +288,8 @@ impl Writer {
         if let Some(hash) = self.store.hash_at(signed.seq).await? {
             return Ok(hash == signed.hash);
         }
-        let key = self.key.public();
-        let pruned = |one: &Checkpoint| one.reason == Reason::Pruned && one.seq >= signed.seq && one.is_by(&key);
+        let is_known = |one: &Checkpoint| one.is_by(&self.key.public()) || self.trust.iter().any(|key| one.is_by(key));
+        let pruned = |one: &Checkpoint| one.reason == Reason::Pruned && one.seq >= signed.seq && is_known(one);
         Ok(self.store.checkpoints().await?.iter().any(pruned))
     }
 

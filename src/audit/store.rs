@@ -7,6 +7,7 @@ use super::texts;
 use futures_util::TryStreamExt;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// An open store.
@@ -101,7 +102,8 @@ impl Store {
         if !is_sqlite {
             // Those of a fleet that start at once make the tables one after the other, and not beside one that writes already.
             sqlx::query("SELECT pg_advisory_xact_lock(5031403716)").execute(&mut *transaction).await?;
-            let found = sqlx::query("SELECT to_regclass('texts') IS NOT NULL").fetch_one(&mut *transaction).await?;
+            let found =
+                sqlx::query("SELECT to_regclass('texts_until') IS NOT NULL").fetch_one(&mut *transaction).await?;
             is_there = found.try_get(0)?;
         }
         for table in TABLES.iter().filter(|_| !is_there) {
@@ -127,14 +129,16 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub async fn without_stored(&self, decisions: Vec<Decision>) -> Result<Vec<Decision>, Fault> {
-        let mut new = Vec::new();
-        for decision in decisions {
-            let body = serde_json::to_string(&decision).map_err(|error| Fault::Encode(error.into()))?;
-            let query = sqlx::query("SELECT seq FROM decisions WHERE event = $1 AND body = $2 LIMIT 1");
-            let found = query.bind(decision.event.clone()).bind(body).fetch_optional(&self.pool).await?;
-            new.extend(found.is_none().then_some(decision));
-        }
-        Ok(new)
+        let places: Vec<String> = (1..=decisions.len()).map(|place| format!("${place}")).collect();
+        let query = format!("SELECT body FROM decisions WHERE event IN ({})", places.join(", "));
+        let query = decisions
+            .iter()
+            .fold(sqlx::query(AssertSqlSafe(query)), |query, decision| query.bind(decision.event.clone()));
+        let rows = query.fetch_all(&self.pool).await?;
+        let bodies: Result<HashSet<String>, Fault> = rows.iter().map(|row| row.try_get(0)).collect();
+        let bodies = bodies?;
+        let is_new = |decision: &Decision| serde_json::to_string(decision).is_ok_and(|body| !bodies.contains(&body));
+        Ok(decisions.into_iter().filter(is_new).collect())
     }
 
     /// When the oldest decision was made, if there is one.
@@ -293,6 +297,13 @@ impl Store {
             return Ok(0);
         };
         let last = Tail { seq: row.try_get(0)?, hash: row.try_get(1)? };
+        // What is left still tells of the last act.
+        let told = sqlx::query("SELECT body FROM decisions WHERE action = 'act' ORDER BY seq DESC LIMIT 1");
+        let told = told.fetch_optional(&mut *transaction).await?.map(|row| row.try_get::<String, _>(0)).transpose()?;
+        let told = told.and_then(|body| serde_json::from_str::<Decision>(&body).ok());
+        if let Some((act, hash)) = told.and_then(|decision| decision.act()) {
+            append(&mut transaction, &[Decision::of_act(super::journal::now(), act, &hash)]).await?;
+        }
         let removed = sqlx::query("DELETE FROM decisions WHERE seq <= $1").bind(last.seq).execute(&mut *transaction);
         let removed = removed.await?.rows_affected();
         let texts = sqlx::query("DELETE FROM texts WHERE time < COALESCE((SELECT MIN(time) FROM decisions), $1)");

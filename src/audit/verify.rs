@@ -116,7 +116,8 @@ impl Walk {
         let is_same = read
             .as_ref()
             .is_some_and(|decision| (decision.time, &decision.event, &decision.action) == (time, &event, &action));
-        if let Some((act, hash)) = read.and_then(|decision| decision.act())
+        // What was added since the acts were read may tell of later ones.
+        if let Some((act, hash)) = read.and_then(|decision| decision.act()).filter(|_| seq <= self.tail.seq)
             && self.acts.get(&act) != Some(&hash)
         {
             self.report.found(format!("act {act}, of which {seq} tells, is gone or was changed"));

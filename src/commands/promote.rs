@@ -83,7 +83,7 @@ impl Desk {
 
 /// The key that signs. Proxies put nothing in force that a key signed which they do not know, so that it must be one that has
 /// signed before, unless whoever acts says that it is new.
-fn key(audit: &Audit, acts: &[Signed], is_new: bool) -> anyhow::Result<Signing> {
+pub(super) fn key(audit: &Audit, acts: &[Signed], is_new: bool) -> anyhow::Result<Signing> {
     let path = audit.key.display();
     anyhow::ensure!(
         acts.is_empty() || is_new || audit.key.exists(),
@@ -126,7 +126,9 @@ pub async fn promote(config: &Config, Wanted { candidate, share, since }: Wanted
     let backtest = measured(&desk.versions, &policy, super::audit::ago(since)).await?;
     writeln!(std::io::stdout(), "{policy}: {} tests hold; {}", policy.tests.len(), shown(&backtest))?;
     let (version, digest) = desk.versions.keep(&policy).await?;
-    anyhow::ensure!(stable != Some(version), "v{version} is in force already");
+    // What one person put in force may be put there again, by two.
+    let is_by_one = config.promotion.second_approver && desk.known.standing.by_one() == Some(version) && share >= 100.0;
+    anyhow::ensure!(stable != Some(version) || is_by_one, "v{version} is in force already");
     let (policy, tests) = (policy.to_string(), policy.tests.len());
     let candidate = Candidate { version, policy, digest, share, tests, model, backtest };
     let deed = match config.promotion.second_approver {
@@ -225,7 +227,18 @@ pub async fn rollback(config: &Config, back: Back, word: Word) -> anyhow::Result
             Deed::RolledBack { version: stable, to }
         }
     };
-    desk.act(word, deed).await
+    let to = match deed {
+        Deed::RolledBack { to, .. } => to,
+        _ => stable,
+    };
+    desk.act(word, deed).await?;
+    if config.promotion.second_approver && desk.known.standing.is_by_one(to) {
+        writeln!(
+            std::io::stdout(),
+            "v{to} was put in force by one person; proxies with promotion.second_approver follow once `policy promote v{to}` was approved"
+        )?;
+    }
+    Ok(())
 }
 
 /// Says all that was done, and what follows; as JSON lines where asked.

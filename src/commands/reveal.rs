@@ -17,6 +17,7 @@ use std::io::Write;
 pub(super) struct Desk<'a> {
     pub(super) audit: &'a Audit,
     pub(super) store: Store,
+    key: Signing,
     vault: Vault,
     word: Word,
 }
@@ -27,16 +28,24 @@ impl<'a> Desk<'a> {
         let none = || anyhow::anyhow!("audit.vault is false: no texts are kept");
         let vault = super::vault(audit, false)?.ok_or_else(none)?;
         word.checked()?;
-        // Who makes a key to read with is nobody that others know.
+        // Who makes a key to read with, or signs by one that nobody knows, would break the chain for all.
         anyhow::ensure!(audit.key.exists(), "audit.key: {} is not there; readings are signed", audit.key.display());
-        Ok(Self { audit, store, vault, word })
+        let key = Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?;
+        let public = key.public().to_string();
+        let is_known = store.acts().await?.iter().any(|act| act.key == public)
+            || store.checkpoints().await?.iter().any(|one| one.key == public);
+        anyhow::ensure!(
+            word.new_key || is_known,
+            "audit.key: {} has signed nothing here yet; add {public} to audit.trust of all proxies, and say --new-key",
+            audit.key.display()
+        );
+        Ok(Self { audit, store, key, vault, word })
     }
 
     /// Records what is done with texts, before it is.
     pub(super) async fn act(&self, deed: Deed) -> anyhow::Result<()> {
         let Word { by, reason, .. } = self.word.clone();
-        let key = Signing::open(&self.audit.key).map_err(|why| anyhow::anyhow!(why))?;
-        let is_done = self.store.act(&Act { time: now(), by, reason, deed }, None, &key).await?;
+        let is_done = self.store.act(&Act { time: now(), by, reason, deed }, None, &self.key).await?;
         anyhow::ensure!(is_done, "the reading could not be recorded");
         Ok(())
     }

@@ -142,6 +142,7 @@ async fn journal(audit: &Audit, metrics: &Arc<Metrics>) -> anyhow::Result<Kept> 
         queue: audit.queue,
         sign_every: audit.sign_every,
         vault,
+        trust: audit.trust.clone(),
     };
     let (journal, written) = Journal::start(settings, Arc::clone(metrics));
     Ok(Kept { journal, written, retention })

@@ -1,13 +1,13 @@
 //! What a conversation is known by, the same in each of its turns.
 
-use super::request::{Body, Message, Role};
+use super::request::{Body, Message, Role, Surface};
 use serde_json::Value;
 
 /// Its id, or whose it is and what the user said first. One that goes on from what the upstream keeps, or will, has no beginning to know it by.
-pub(super) fn named(body: &Body, messages: &[Message], prompts: &[String]) -> Option<String> {
+pub(super) fn named(surface: Surface, body: &Body, messages: &[Message], prompts: &[String]) -> Option<String> {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
     let id = text(body.get("conversation").map(|named| named.get("id").unwrap_or(named)));
-    let is_response = body.contains_key("input");
+    let is_response = surface == Surface::Responses;
     let is_kept = is_response && body.get("store") != Some(&Value::Bool(false));
     if id.is_some() || is_kept || body.get("previous_response_id").is_some_and(|id| !id.is_null()) {
         return id;

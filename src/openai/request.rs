@@ -155,7 +155,7 @@ impl Request {
             choices: n.saturating_mul(questions.len().max(1) as u64),
             questions,
         };
-        let conversation = conversation::named(body, &messages, &prompts);
+        let conversation = conversation::named(surface, body, &messages, &prompts);
         Ok(Self { asked, messages, prompts, definitions: definitions(body, read), opaque, unseen, conversation, bytes })
     }
 

@@ -92,7 +92,11 @@ pub enum Found {
 fn watched(standing: &Standing) -> Option<(i64, i64, i64)> {
     let (newest, since) = standing.newest?;
     let is_canary = standing.canary.is_some_and(|(canary, _)| canary == newest);
-    let before = if is_canary { standing.stable } else { standing.before().last().copied() };
+    let before = match standing.stable {
+        stable if is_canary => stable,
+        stable if stable == Some(newest) => standing.before().last().copied(),
+        _ => None,
+    };
     Some((newest, before?, since))
 }
 
@@ -122,7 +126,10 @@ pub async fn look(versions: &Versions, watch: &Watch, key: &Signing) -> Result<F
     let (limit, least) = (watch.promotion.benign_block_limit, watch.promotion.least);
     let Some(rate) = drift.rate(least).filter(|rate| *rate > limit) else {
         let newly = drift.stopped as f64 / drift.of.max(1) as f64;
-        let is_odd = drift.of >= least.max(1) && newly > limit && drift.reviewed == [0, 0];
+        let [settled, harmless] = drift.reviewed;
+        let rate = Rate { hits: harmless as usize, total: settled as usize };
+        let may_be = if settled == 0 { 1.0 } else { rate.interval().1 };
+        let is_odd = drift.of >= least.max(1) && newly * may_be > limit;
         return Ok(if is_odd { Found::Unreviewed(drift) } else { Found::Nothing });
     };
     // Nothing is signed by what someone may have written into the store.

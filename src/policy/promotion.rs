@@ -53,7 +53,13 @@ impl Standing {
     #[must_use]
     pub fn by_one(&self) -> Option<i64> {
         let in_force = self.stable.into_iter().chain(self.canary.map(|(version, _)| version));
-        in_force.into_iter().find(|version| self.words.get(version).is_none_or(|words| *words < 2))
+        in_force.into_iter().find(|version| self.is_by_one(*version))
+    }
+
+    /// Whether a version came in force by the word of one person alone.
+    #[must_use]
+    pub fn is_by_one(&self, version: i64) -> bool {
+        self.words.get(&version).is_none_or(|words| *words < 2)
     }
 
     fn apply(&mut self, act: &Act) {
@@ -80,8 +86,7 @@ impl Standing {
 
     fn promote(&mut self, &Candidate { version, share, .. }: &Candidate, time: i64) {
         if self.stable == Some(version) {
-            // It holds for all already.
-            self.canary = None;
+            // It holds for all already: what is new is whose word it is by.
             return;
         }
         if self.shadow == Some(version) {
@@ -90,6 +95,7 @@ impl Standing {
         if share <= 0.0 {
             self.shadow = Some(version);
             self.canary = self.canary.filter(|(canary, _)| *canary != version);
+            self.newest = self.newest.filter(|(newest, _)| *newest != version);
             return;
         }
         self.newest = Some((version, time));
@@ -103,12 +109,14 @@ impl Standing {
     }
 
     fn take_back(&mut self, version: i64, to: i64) {
-        self.newest = None;
-        self.canary = self.canary.filter(|(canary, _)| ![version, to].contains(canary));
+        self.newest = self.newest.filter(|(newest, _)| *newest != version);
+        self.canary = self.canary.filter(|(canary, _)| *canary != version);
         self.shadow = self.shadow.filter(|shadow| ![version, to].contains(shadow));
         if self.stable == Some(to) {
             return;
         }
+        // A canary stood beside the version that goes.
+        (self.newest, self.canary) = (None, None);
         // What came between goes too: it is not what one would go back to.
         if let Some(place) = self.before.iter().rposition(|before| *before == to) {
             self.before.truncate(place);
@@ -212,6 +220,17 @@ mod tests {
 
     #[test]
     fn a_version_is_never_its_own_canary_or_shadow() {
+        // Taken into the shadow by hand, it is watched no more, and nothing falls back because of it.
+        let by_hand = [promoted(1, 100.0), promoted(2, 100.0), promoted(3, 50.0), promoted(3, 0.0)];
+        assert_eq!(
+            (shown(&by_hand).as_str(), Standing::after(&by_hand).newest),
+            ("v2 is in force, v3 in the shadow", None)
+        );
+        // Ending a shadow ends nothing else.
+        let other =
+            [promoted(1, 100.0), promoted(2, 0.0), promoted(3, 50.0), act(Deed::RolledBack { version: 2, to: 1 })];
+        assert_eq!(shown(&other), "v1 is in force, v3 for 50% of the conversations");
+        assert_eq!(Standing::after(&other).newest, Some((3, 1)));
         let acts = [promoted(1, 100.0), promoted(2, 100.0), promoted(2, 0.0), promoted(2, 10.0)];
         assert_eq!(shown(&acts), "v2 is in force");
         let fallen = act(Deed::FellBack { version: 2, to: 1, stopped: 1, of: 2 });

@@ -172,8 +172,12 @@ impl Live {
             return Ok(None);
         }
         let found = self.read().await?;
-        let is_same = found.tail == current.tail && found.policy.hash == current.policy.hash;
-        Ok((!is_same).then_some(found))
+        if found.is_as(&current) {
+            // Something was done that changes nothing here: a text was read, for one.
+            self.current.store(Arc::new(found));
+            return Ok(None);
+        }
+        Ok(Some(found))
     }
 
     async fn read(&self) -> Result<InForce, Vec<String>> {
@@ -190,6 +194,16 @@ impl Live {
 }
 
 impl InForce {
+    /// Whether the same holds for everyone.
+    fn is_as(&self, other: &Self) -> bool {
+        let canary = |of: &Self| of.canary.as_ref().map(|(policy, share)| (policy.hash.clone(), share.to_bits()));
+        let beside = |of: &Self| of.policy.beside.as_ref().map(|policy| policy.hash.clone());
+        self.standing == other.standing
+            && self.policy.hash == other.policy.hash
+            && canary(self) == canary(other)
+            && beside(self) == beside(other)
+    }
+
     /// Whether what is in force passes its own tests.
     ///
     /// # Errors

@@ -80,6 +80,9 @@ impl Versions {
     pub async fn known(&self) -> Result<Known, String> {
         // Held while they are read: who reads more must not be overtaken by who read less.
         let mut seen = self.seen.lock().await;
+        // Read before the acts: one that is added meanwhile is told of later.
+        let told = self.store.last_witness().await;
+        let told = told.map_err(|error| format!("the versions of the policy cannot be read: {error}"))?;
         let acts =
             self.store.acts().await.map_err(|error| format!("the versions of the policy cannot be read: {error}"))?;
         let signed = &acts;
@@ -95,8 +98,6 @@ impl Versions {
             return Err(format!("act {count}, which was seen before, is gone: someone cut acts off"));
         }
         // Nor may it be less than what the chain of decisions tells of.
-        let told = self.store.last_witness().await;
-        let told = told.map_err(|error| format!("the versions of the policy cannot be read: {error}"))?;
         if let Some((place, hash)) = told
             && !signed.iter().any(|act| act.seq == place && act.hash == hash)
         {
@@ -139,12 +140,16 @@ impl Versions {
                  someone else approve"
             )]);
         }
-        let mut policy = self.policy(stable, &standing).await?;
+        let (mut policy, mut tail) = (self.policy(stable, &standing).await?, tail);
         if let Some(version) = standing.shadow {
             // It decides nothing, so that nothing waits for it.
             match self.policy(version, &standing).await {
                 Ok(shadow) => policy.beside = Some(Arc::new(shadow)),
-                Err(faults) => tracing::error!(fault = faults.join("; "), "the version in the shadow cannot be had"),
+                Err(faults) => {
+                    tracing::error!(fault = faults.join("; "), "the version in the shadow cannot be had");
+                    // It is tried again at the next look.
+                    tail = None;
+                }
             }
         }
         let canary = match standing.canary {

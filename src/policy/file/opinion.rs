@@ -101,7 +101,7 @@ mod tests {
         };
         let second = |below, above, otherwise| Some(SecondOpinion { below, above, otherwise });
         assert_eq!(of("").unwrap(), second(0.25, 0.0, Otherwise::Apply));
-        assert_eq!(of("second_opinion = { above = 0.1 }").unwrap(), second(0.25, 0.1, Otherwise::Apply));
+        assert_eq!(of("second_opinion = { above = 0.05 }").unwrap(), second(0.25, 0.05, Otherwise::Apply));
         assert_eq!(of("second_opinion = { otherwise = \"skip\" }").unwrap(), second(0.25, 0.0, Otherwise::Skip));
         assert_eq!(of("second_opinion = false").unwrap(), None);
         assert_eq!(of("action = \"flag\"").unwrap(), None);

@@ -176,7 +176,7 @@ async fn a_stream_that_is_cut_anyhow_waits_for_no_judge() {
 async fn guard_models_are_understood() {
     let upstream = ScriptedUpstream::saying("Fine.").await;
     let thinks = format!("<think>\nIs it harmless?\n</think>\n\n```json\n{}\n```", verdict("Violates"));
-    for (says, expected) in [("safe".to_owned(), "allow"), ("\n\nunsafe\nS1".to_owned(), "block"), (thinks, "block")] {
+    for (says, expected) in [("harmless".to_owned(), "allow"), ("\n\nunsafe\nS1".to_owned(), "block"), (thinks, "block")] {
         let judge_server = ScriptedUpstream::start(move |_| said(&says)).await;
         let settings = Settings { max_tokens: 77, ..judge(&judge_server.url()) };
         let proxy = proxy(&upstream, Some(settings), &policy("threshold", "")).await;

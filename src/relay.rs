@@ -130,6 +130,7 @@ impl Relay {
             if verdicts.is_none()
                 && let Some(due) = self.reading.stream.due()
             {
+                let due = (due, self.reading.stream.choices_due());
                 let (guard, (policy, asked), begun) = (&proxy.guard, self.reading.stream.terms(), Instant::now());
                 verdicts =
                     Some(Box::pin(async move { (guard.judge_due((&policy, &asked), due).await, begun.elapsed()) }));

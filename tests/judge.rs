@@ -16,8 +16,10 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// What says more behind its characters.
-const ENCODED: &str = "QmFja2RhdGUgdGhlIGNvbnNlbnQgbm90ZSBmb3IgdGhlIGluc3BlY3Rpb24gdG9tb3Jyb3cu";
+/// What says more behind its characters than a judge is shown.
+fn encoded() -> String {
+    data_encoding::BASE64.encode("long ".repeat(4000).as_bytes())
+}
 
 /// What the proxy would put on record of the opinion on a chat.
 async fn recorded(proxy: &common::RunningProxy, body: &Value) -> Option<&'static str> {
@@ -36,7 +38,7 @@ async fn what_a_caller_keeps_from_the_judge_counts_as_a_violation() {
     let upstream = ScriptedUpstream::saying("Fine.").await;
     let judge_server = saying("harmless").await;
     let proxy = proxy(&upstream, Some(judge(&judge_server.url())), &policy("skip", "")).await;
-    for text in [format!("I DOUBT it: {ENCODED}"), format!("I DOUBT it. {}", "long ".repeat(7000))] {
+    for text in [format!("I DOUBT it: {}", encoded()), format!("I DOUBT it. {}", "long ".repeat(7000))] {
         let body = ask(&text, &json!({}));
         assert_eq!(decision(&proxy.chat(&body).await), "block", "{text}");
         assert_eq!(recorded(&proxy, &body).await, Some("unsent"));
@@ -47,7 +49,7 @@ async fn what_a_caller_keeps_from_the_judge_counts_as_a_violation() {
 #[tokio::test]
 async fn what_stands_before_a_text_does_not_keep_it_from_the_judge() {
     let upstream = ScriptedUpstream::saying("Fine.").await;
-    for before in [ENCODED.to_owned(), "long ".repeat(7000)] {
+    for before in [encoded(), "long ".repeat(7000)] {
         for (word, expected) in [("harmless", "allow"), ("violates", "block")] {
             let judge_server = saying(word).await;
             let proxy = proxy(&upstream, Some(judge(&judge_server.url())), &policy("skip", "")).await;
@@ -166,17 +168,21 @@ async fn a_stream_that_is_cut_anyhow_waits_for_no_judge() {
     let events = sse::event(&json!({"id": "c", "choices": [choice]}).to_string()) + &sse::event(sse::DONE);
     let upstream = ScriptedUpstream::start(move |_| common::answer(200, "text/event-stream", &events)).await;
     let proxied = proxy(&upstream, Some(judge(&judge_server.url())), &policy("skip", "")).await;
-    let got = proxied.chat(&ask("hello", &json!({"stream": true}))).await;
-    let said = String::from_utf8_lossy(&got.body);
-    assert!(said.contains("withheld") && !said.contains("DOUBT"), "{said}");
-    assert!(judge_server.asked().is_empty());
+    for choices in [1, 2] {
+        let got = proxied.chat(&ask("hello", &json!({"stream": true, "n": choices}))).await;
+        let said = String::from_utf8_lossy(&got.body);
+        assert!(said.contains("withheld") && !said.contains("DOUBT"), "{said}");
+        assert!(judge_server.asked().is_empty(), "{choices}");
+    }
 }
 
 #[tokio::test]
 async fn guard_models_are_understood() {
     let upstream = ScriptedUpstream::saying("Fine.").await;
     let thinks = format!("<think>\nIs it harmless?\n</think>\n\n```json\n{}\n```", verdict("Violates"));
-    for (says, expected) in [("safe".to_owned(), "allow"), ("\n\nunsafe\nS1".to_owned(), "block"), (thinks, "block")] {
+    for (says, expected) in
+        [("harmless".to_owned(), "allow"), ("\n\nunsafe\nS1".to_owned(), "block"), (thinks, "block")]
+    {
         let judge_server = ScriptedUpstream::start(move |_| said(&says)).await;
         let settings = Settings { max_tokens: 77, ..judge(&judge_server.url()) };
         let proxy = proxy(&upstream, Some(settings), &policy("threshold", "")).await;
@@ -216,6 +222,30 @@ async fn a_dead_judge_is_left_alone_for_a_while_and_why_is_on_record() {
     let proxied = proxy(&upstream, None, &policy("threshold", "")).await;
     assert_eq!(recorded(&proxied, &ask("I DOUBT it", &json!({}))).await, Some("none_judge"));
     assert_eq!(recorded(&proxied, &ask("hello", &json!({}))).await, None);
+}
+
+#[tokio::test]
+async fn a_message_of_slow_texts_is_one_failure() {
+    let upstream = ScriptedUpstream::saying("Fine.").await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = judge(&format!("http://{}/v1", silent.local_addr().unwrap()));
+    let silent = Settings { deadline: Duration::from_millis(50), ..silent };
+    let proxy = proxy(&upstream, Some(silent), &policy("threshold", "")).await;
+    for message in 0..3 {
+        let texts = [0, 1, 2].map(|text| format!("I DOUBT it {message} {text}"));
+        proxy.post("/v1/completions", json!({"model": "m", "prompt": texts}).to_string()).await;
+    }
+    assert_eq!([counted(&proxy, "none_timeout").await, counted(&proxy, "none_paused").await], [9.0, 0.0]);
+}
+
+#[tokio::test]
+async fn the_same_text_many_times_in_a_message_is_one_of_the_four() {
+    let upstream = ScriptedUpstream::saying("Fine.").await;
+    let judge_server = saying("harmless").await;
+    let proxy = proxy(&upstream, Some(judge(&judge_server.url())), &policy("skip", "")).await;
+    let texts = ["I DOUBT it", "I DOUBT it", "I DOUBT it", "I DOUBT it", "I DOUBT that"];
+    let got = proxy.post("/v1/completions", json!({"model": "m", "prompt": texts}).to_string()).await;
+    assert_eq!((decision(&got), judge_server.asked().len()), ("allow", 2));
 }
 
 #[tokio::test]

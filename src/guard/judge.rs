@@ -19,7 +19,9 @@ use flight::{Flights, Turn};
 use health::Health;
 use http::{HeaderValue, Response, StatusCode, Uri};
 use lru::LruCache;
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -106,33 +108,37 @@ impl Judge {
         Ok(Self { upstream, model, max_tokens, deadline, budget, health, flights, keys, known, metrics })
     }
 
-    /// What it says of each text; all are asked at once, under one deadline. Of more than [`MOST`] on which nothing is
+    /// What it says of each text; all are asked at once, under one deadline, and the same one only once. Of more than [`MOST`] on which nothing is
     /// remembered, the last are [unsent](Opinion::Unsent). Whoever does not wait for the answers ends the questions.
     pub(super) async fn ask(self: &Arc<Self>, questions: Vec<Question>) -> Vec<Opinion> {
-        let mut opinions = vec![Opinion::Unsent; questions.len()];
-        let until = Instant::now() + self.deadline;
+        let keys: Vec<Key> = questions.iter().map(|question| self.keys.of(&question.stable())).collect();
+        let message = Arc::new(Message { until: Instant::now() + self.deadline, was_slow: AtomicBool::new(false) });
+        let (mut said, mut again) = (HashMap::new(), Vec::new());
         let mut asking = JoinSet::new();
-        for ((place, question), slot) in questions.into_iter().enumerate().zip(&mut opinions) {
-            let key = self.keys.of(&question);
-            if let Some(opinion) = self.remembered(key) {
-                *slot = opinion;
+        for (key, question) in keys.iter().copied().zip(questions) {
+            if said.contains_key(&key) {
+                again.push(key);
+            } else if let Some(opinion) = self.remembered(key) {
+                said.insert(key, opinion);
                 self.metrics.judged_by_another(Outcome::Cached);
             } else if asking.len() < MOST {
-                *slot = Opinion::Silent(Silence::Answer);
-                let judge = Arc::clone(self);
-                asking.spawn(async move { (place, judge.opinion((key, &question), until).await) });
+                said.insert(key, Opinion::Silent(Silence::Answer));
+                let (judge, message) = (Arc::clone(self), Arc::clone(&message));
+                asking.spawn(async move { (key, judge.opinion((key, &question), &message).await) });
             } else {
+                said.insert(key, Opinion::Unsent);
                 self.passes_over(1);
             }
         }
         while let Some(answered) = asking.join_next().await {
-            if let Ok((place, opinion)) = answered
-                && let Some(slot) = opinions.get_mut(place)
-            {
-                *slot = opinion;
-            }
+            said.extend(answered.ok());
         }
-        opinions
+        let opinion = |key: &Key| said.get(key).copied().unwrap_or(Opinion::Unsent);
+        for found in again.iter().map(opinion) {
+            let is_known = matches!(found, Opinion::Violates | Opinion::Harmless);
+            self.metrics.judged_by_another(if is_known { Outcome::Cached } else { Outcome::Found(found) });
+        }
+        keys.iter().map(opinion).collect()
     }
 
     /// Counts texts that are kept from it.
@@ -141,19 +147,19 @@ impl Judge {
     }
 
     /// What it says of a text; where somebody is asking that already, what they hear.
-    async fn opinion(&self, (key, question): (Key, &Question), until: Instant) -> Opinion {
+    async fn opinion(&self, (key, question): (Key, &Question), message: &Message) -> Opinion {
         loop {
             let (opinion, outcome) = match self.flights.board(key) {
                 // Somebody may have heard since this was looked for.
                 Turn::Ask(flight) => match self.remembered(key) {
                     Some(opinion) => (flight.land(opinion), Outcome::Cached),
                     None => {
-                        let opinion = self.consult(question, until).await.unwrap_or_else(Opinion::Silent);
+                        let opinion = self.consult(question, message).await.unwrap_or_else(Opinion::Silent);
                         self.remember(key, opinion);
                         (flight.land(opinion), Outcome::Found(opinion))
                     }
                 },
-                Turn::Wait(answer) => match flight::overheard(answer, until).await {
+                Turn::Wait(answer) => match flight::overheard(answer, message.until).await {
                     Some(opinion @ Opinion::Silent(_)) => (opinion, Outcome::Found(opinion)),
                     Some(opinion) => (opinion, Outcome::Cached),
                     // Whoever asked has left.
@@ -165,7 +171,7 @@ impl Judge {
         }
     }
 
-    async fn consult(&self, question: &Question, until: Instant) -> Result<Opinion, Silence> {
+    async fn consult(&self, question: &Question, message: &Message) -> Result<Opinion, Silence> {
         if self.health().is_paused(Instant::now()) {
             return Err(Silence::Paused);
         }
@@ -173,8 +179,17 @@ impl Judge {
             return Err(Silence::Budget);
         }
         let body = question.body(&self.model, self.max_tokens).ok_or(Silence::Answer)?;
+        let began = Instant::now();
         let answer = async { self.upstream.consult(body).await?.whole().await };
-        self.heard(timeout_at(until, answer).await.unwrap_or(Err(Fault::Timeout)))
+        let answer = timeout_at(message.until, answer).await.unwrap_or(Err(Fault::Timeout));
+        if matches!(answer, Err(Fault::Timeout)) {
+            // Texts can be slow: a caller could make many at once, or ask when little time is left.
+            let had_time = message.until.saturating_duration_since(began) >= self.deadline.mul_f32(0.9);
+            if had_time && !message.was_slow.swap(true, Ordering::Relaxed) {
+                self.health().fails(Instant::now());
+            }
+        }
+        self.heard(answer)
     }
 
     /// Reads an answer, and notes how the judge is.
@@ -183,7 +198,9 @@ impl Judge {
         match &answer {
             Ok(answer) if health::is_alive(answer.status()) => self.health().lives(),
             Err(Fault::Invalid(_)) => self.health().lives(),
-            Ok(_) | Err(Fault::Timeout | Fault::Unreachable) => self.health().fails(now),
+            Ok(_) | Err(Fault::Unreachable) => self.health().fails(now),
+            // One of a message counts, which is known to who asks.
+            Err(Fault::Timeout) => {}
         }
         let answer = answer.map_err(|fault| match fault {
             Fault::Timeout => Silence::Timeout,
@@ -215,6 +232,13 @@ impl Judge {
         // Nothing can panic while it is held, so a poisoned lock holds sound opinions.
         self.known.as_ref().map(|known| known.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The message of which texts are asked about.
+struct Message {
+    until: Instant,
+    /// Whether a text of it has cost its whole deadline.
+    was_slow: AtomicBool,
 }
 
 /// How many questions may be asked now: a minute's worth at the most, and it fills up evenly.

@@ -129,19 +129,17 @@ impl Guard {
         Stream::new(policy, asked, mode, self.finish)
     }
 
-    /// Judges what is [due](Stream::due) of a stream.
+    /// Judges what is [due](Stream::due) of a stream, each text with [its choice](Stream::choices_due).
     ///
     /// # Errors
     /// [`Unavailable`] when the model cannot judge.
     pub async fn judge_due(
         &self,
         (policy, asked): (&Policy, &Asked),
-        due: Vec<Input>,
+        (due, choices): (Vec<Input>, Vec<u64>),
     ) -> Result<Vec<(Judged, Option<Opinion>)>, Unavailable> {
         let judged = self.pool.judge(due.clone()).await?;
-        // Of several choices it is not known here which each is of.
-        let choice = (asked.choices <= 1).then_some(0);
-        let said = due.iter().map(|input| (input, choice));
+        let said = due.iter().zip(choices.into_iter().map(Some));
         let opinions = self.opinions(policy, &asked.reader, &scored(Direction::Completion, said, &judged)).await;
         Ok(judged.into_iter().zip(opinions).collect())
     }

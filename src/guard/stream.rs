@@ -271,6 +271,12 @@ impl Stream {
         Some(inputs)
     }
 
+    /// The choice of each text that is [due](Self::due), until it is settled.
+    #[must_use]
+    pub fn choices_due(&self) -> Vec<u64> {
+        self.judging.iter().flatten().map(Subject::choice).collect()
+    }
+
     /// What may leave now, in its order.
     pub fn release(&mut self) -> Vec<Piece> {
         while let Some(held) = self.queue.front() {

@@ -7,33 +7,47 @@ use serde_json::Value;
 /// The deepest nesting of an answer.
 const DEPTH: usize = 32;
 
-/// What guard models say in their first line; [Llama Guard] names categories behind it.
-///
-/// [Llama Guard]: https://www.llama.com/docs/model-cards-and-prompt-formats/llama-guard-3/
-const WORDS: [(&str, Opinion); 4] = [
-    ("safe", Opinion::Harmless),
-    ("unsafe", Opinion::Violates),
-    ("harmless", Opinion::Harmless),
-    ("violates", Opinion::Violates),
-];
-
-/// The opinion in a judge's answer: the one object that was asked for, or a first line of one word. Anything else is none.
+/// The opinion in a judge's answer: the one object that was asked for, or one word that is all of it. Anything else is none.
 pub(super) fn opinion(answer: &[u8]) -> Option<Opinion> {
     let answer = json::parse(answer, DEPTH).ok()?;
     let said = answer.pointer("/choices/0/message/content").and_then(Value::as_str)?;
-    let said = fenced(thought(said.trim()).trim()).trim();
-    let first = said.lines().next().unwrap_or_default().trim();
-    let word = WORDS.into_iter().find(|(word, _)| *word == first).map(|(_, opinion)| opinion);
-    word.or_else(|| {
+    let said = fenced(thought(said).trim()).trim();
+    let opinion = word(said).or_else(|| {
         let said = json::parse(said.as_bytes(), DEPTH).ok()?;
         Opinion::said(said.as_object()?.get("verdict")?.as_str()?)
-    })
+    })?;
+    // What was cut may have been a thought that quotes the text.
+    let is_cut = answer.pointer("/choices/0/finish_reason").and_then(Value::as_str) == Some("length");
+    (!is_cut || opinion == Opinion::Violates).then_some(opinion)
 }
 
-/// What a model says behind its thoughts, which some servers leave in the answer.
+/// The opinion of a model that says one word. A guard model says `unsafe`, and names categories behind it, as [Llama Guard]
+/// does; its `safe` is no opinion, for its categories are not ours.
+///
+/// [Llama Guard]: https://www.llama.com/docs/model-cards-and-prompt-formats/llama-guard-3/
+fn word(said: &str) -> Option<Opinion> {
+    let mut lines = said.lines().map(str::trim);
+    match lines.next()? {
+        "unsafe" => lines.all(names_categories).then_some(Opinion::Violates),
+        "violates" if said == "violates" => Some(Opinion::Violates),
+        "harmless" if said == "harmless" => Some(Opinion::Harmless),
+        _ => None,
+    }
+}
+
+/// Whether a line names categories, such as `S1,S10`, and nothing else.
+fn names_categories(line: &str) -> bool {
+    let is_category = |name: &str| {
+        let number = name.trim().strip_prefix('S');
+        number.is_some_and(|number| !number.is_empty() && number.chars().all(|digit| digit.is_ascii_digit()))
+    };
+    line.is_empty() || line.split(',').all(is_category)
+}
+
+/// What a model says behind its thoughts, which some servers leave in the answer, at times without what begins them. They
+/// may quote the judged text, and with it what looks like their end: so the last end counts.
 fn thought(said: &str) -> &str {
-    let end = said.strip_prefix("<think>").and_then(|thought| thought.split_once("</think>"));
-    end.map_or(said, |(_, said)| said)
+    said.rsplit_once("</think>").map_or(said, |(_, said)| said)
 }
 
 /// What stands in a fence, where that is all.
@@ -64,7 +78,10 @@ mod tests {
             ("```\n{\"verdict\": \"harmless\"}\n```", false),
             ("<think>\nIs {\"verdict\": \"harmless\"} right?\n</think>\n\n{\"verdict\": \"violates\"}", true),
             ("<think></think>```json\n{\"verdict\": \"violates\"}```", true),
-            ("safe", false),
+            ("It says\n</think>\n\nharmless\n\nso it is bad.\n</think>\n\nviolates", true),
+            ("It is care.\n</think>\n\n{\"verdict\": \"harmless\"}", false),
+            ("<think>a</think><think>b</think>{\"verdict\": \"harmless\"}", false),
+            ("unsafe\n", true),
             ("\n\nunsafe\nS1,S10", true),
             ("harmless", false),
             ("violates\n", true),
@@ -88,7 +105,13 @@ mod tests {
             json!("```json\n```json\n{\"verdict\": \"harmless\"}\n```\n```"),
             json!("```json\n{\"verdict\": \"harmless\"}"),
             json!("<think>{\"verdict\": \"harmless\"}"),
-            json!("<think>a</think><think>b</think>{\"verdict\": \"harmless\"}"),
+            json!("<think>It says\n</think>\n\nharmless\n\nwhich is"),
+            json!("<think>It says\n</think>\n\nsafe\n\nwhich is"),
+            json!("harmless\nS1"),
+            json!("violates\nS1"),
+            json!("safe"),
+            json!("unsafe\nor is it"),
+            json!("unsafe\nS1, or not"),
             json!("{\"verdict\": \"harmless\"}<think>a</think>"),
             json!("The verdict is {\"verdict\": \"harmless\"}"),
             json!("safe, I would say"),
@@ -102,5 +125,8 @@ mod tests {
         }
         assert_eq!(opinion(b"{\"verdict\": \"harmless\"}"), None);
         assert_eq!(opinion(b"not JSON"), None);
+        let cut =
+            json!({"choices": [{"message": {"content": "It says\n</think>\nharmless"}, "finish_reason": "length"}]});
+        assert_eq!(opinion(cut.to_string().as_bytes()), None);
     }
 }

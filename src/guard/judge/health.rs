@@ -52,8 +52,13 @@ impl Health {
 
 /// Whether an answer of this status is a sign of life: of what the text itself can bring about, a caller could make five.
 pub(super) fn is_alive(status: StatusCode) -> bool {
-    let is_of_the_text = [StatusCode::BAD_REQUEST, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::UNPROCESSABLE_ENTITY];
-    status.is_success() || is_of_the_text.contains(&status)
+    let of_the_text = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::FORBIDDEN,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::UNPROCESSABLE_ENTITY,
+    ];
+    status.is_success() || of_the_text.contains(&status)
 }
 
 #[cfg(test)]
@@ -88,8 +93,8 @@ mod tests {
 
     #[test]
     fn what_a_text_can_bring_about_is_no_failure() {
-        let lives =
-            [200, 400, 413, 422, 401, 404, 429, 500, 503].map(|code| is_alive(StatusCode::from_u16(code).unwrap()));
-        assert_eq!(lives, [true, true, true, true, false, false, false, false, false]);
+        let lives = [200, 400, 403, 413, 422, 401, 404, 429, 500, 503]
+            .map(|code| is_alive(StatusCode::from_u16(code).unwrap()));
+        assert_eq!(lives, [true, true, true, true, true, false, false, false, false, false]);
     }
 }

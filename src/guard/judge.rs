@@ -20,6 +20,7 @@ use health::Health;
 use http::{HeaderValue, Response, StatusCode, Uri};
 use lru::LruCache;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -108,25 +109,28 @@ impl Judge {
         Ok(Self { upstream, model, max_tokens, deadline, budget, health, flights, keys, known, metrics })
     }
 
-    /// What it says of each text; all are asked at once, under one deadline, and the same one only once. Of more than [`MOST`] on which nothing is
-    /// remembered, the last are [unsent](Opinion::Unsent). Whoever does not wait for the answers ends the questions.
+    /// What it says of each text; all are asked at once, under one deadline, and the same one only once. Of more than
+    /// [`MOST`] on which nothing is remembered, the last are [unsent](Opinion::Unsent). Whoever does not wait for the answers
+    /// ends the questions.
     pub(super) async fn ask(self: &Arc<Self>, questions: Vec<Question>) -> Vec<Opinion> {
         let keys: Vec<Key> = questions.iter().map(|question| self.keys.of(&question.stable())).collect();
         let message = Arc::new(Message { until: Instant::now() + self.deadline, was_slow: AtomicBool::new(false) });
         let (mut said, mut again) = (HashMap::new(), Vec::new());
         let mut asking = JoinSet::new();
         for (key, question) in keys.iter().copied().zip(questions) {
-            if said.contains_key(&key) {
+            let Entry::Vacant(place) = said.entry(key) else {
                 again.push(key);
-            } else if let Some(opinion) = self.remembered(key) {
-                said.insert(key, opinion);
+                continue;
+            };
+            if let Some(opinion) = self.remembered(key) {
+                place.insert(opinion);
                 self.metrics.judged_by_another(Outcome::Cached);
             } else if asking.len() < MOST {
-                said.insert(key, Opinion::Silent(Silence::Answer));
+                place.insert(Opinion::Silent(Silence::Answer));
                 let (judge, message) = (Arc::clone(self), Arc::clone(&message));
                 asking.spawn(async move { (key, judge.opinion((key, &question), &message).await) });
             } else {
-                said.insert(key, Opinion::Unsent);
+                place.insert(Opinion::Unsent);
                 self.passes_over(1);
             }
         }

@@ -172,7 +172,9 @@ mod tests {
     }
 
     fn band(otherwise: &str) -> String {
-        let band = format!("threshold_in_context = 0.8\nsecond_opinion = {{ below = 0.2, above = 0.1, otherwise = \"{otherwise}\" }}");
+        let band = format!(
+            "threshold_in_context = 0.8\nsecond_opinion = {{ below = 0.2, above = 0.1, otherwise = \"{otherwise}\" }}"
+        );
         format!("[[rules]]\nname = \"violating-prompt\"\nthreshold = 0.5\n{band}\n")
     }
 

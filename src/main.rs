@@ -178,12 +178,8 @@ enum PolicyCommand {
         candidate: String,
         #[command(flatten)]
         word: Word,
-        /// For this percentage of the conversations only, such as 10%.
-        #[arg(long, value_parser = percentage, conflicts_with = "shadow")]
-        canary: Option<f64>,
-        /// In the shadow: what it would do is recorded, and changes nothing.
-        #[arg(long)]
-        shadow: bool,
+        #[command(flatten)]
+        share: Share,
         /// Hold the decisions of the last so long against it.
         #[arg(long, value_parser = humantime::parse_duration, default_value = "30days")]
         since: Duration,
@@ -197,12 +193,8 @@ enum PolicyCommand {
         version: i64,
         #[command(flatten)]
         word: Word,
-        /// For the percentage of conversations that was proposed.
-        #[arg(long, value_parser = percentage, conflicts_with = "shadow")]
-        canary: Option<f64>,
-        /// For the shadow, as was proposed.
-        #[arg(long)]
-        shadow: bool,
+        #[command(flatten)]
+        share: Share,
     },
     /// Take back the canary, or go back to the version before.
     Rollback {
@@ -257,6 +249,23 @@ enum PolicyCommand {
         /// The text; the standard input without one.
         text: Option<String>,
     },
+}
+
+/// Which conversations a version is for; all of them where nothing is said.
+#[derive(Args)]
+struct Share {
+    /// For this percentage of the conversations only, such as 10%.
+    #[arg(long, value_parser = percentage, conflicts_with = "shadow")]
+    canary: Option<f64>,
+    /// In the shadow: what it would do is recorded, and changes nothing.
+    #[arg(long)]
+    shadow: bool,
+}
+
+impl Share {
+    fn percentage(&self) -> f64 {
+        if self.shadow { 0.0 } else { self.canary.unwrap_or(100.0) }
+    }
 }
 
 /// Whose word it is.
@@ -388,14 +397,13 @@ fn policy(command: PolicyCommand) -> anyhow::Result<ExitCode> {
             let tuned = commands::policy::tune(&config, &base, (target, out.as_deref()));
             Ok(if runtime()?.block_on(tuned)? { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
-        PolicyCommand::Promote { settings, candidate, word, canary, shadow, since } => {
-            let share = if shadow { 0.0 } else { canary.unwrap_or(100.0) };
-            let wanted = commands::promote::Wanted { candidate, share, since: Some(since) };
+        PolicyCommand::Promote { settings, candidate, word, share, since } => {
+            let wanted = commands::promote::Wanted { candidate, share: share.percentage(), since: Some(since) };
             runtime()?.block_on(commands::promote::promote(&settings.load(None)?, wanted, word.into()))?;
             Ok(ExitCode::SUCCESS)
         }
-        PolicyCommand::Approve { settings, version, word, canary, shadow } => {
-            let share = if shadow { 0.0 } else { canary.unwrap_or(100.0) };
+        PolicyCommand::Approve { settings, version, word, share } => {
+            let share = share.percentage();
             runtime()?.block_on(commands::promote::approve(&settings.load(None)?, (version, share), word.into()))?;
             Ok(ExitCode::SUCCESS)
         }

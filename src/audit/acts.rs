@@ -3,8 +3,8 @@
 use super::act::{Act, GENESIS, Signed};
 use super::decision::Decision;
 use super::key::Signing;
-use super::store::{Fault, Store, append};
-use sqlx::Row;
+use super::store::{Fault, Store, append, lock};
+use sqlx::{AnyConnection, Row};
 
 impl Store {
     /// All acts, in their order.
@@ -30,8 +30,7 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub async fn last_act(&self) -> Result<Option<(i64, String)>, Fault> {
-        let last = sqlx::query("SELECT seq, hash FROM acts ORDER BY seq DESC LIMIT 1");
-        last.fetch_optional(&self.pool).await?.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+        last(&mut *self.pool.acquire().await?).await
     }
 
     /// The place and the hash of the last act that the chain of decisions tells of.
@@ -39,11 +38,7 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub async fn last_witness(&self) -> Result<Option<(i64, String)>, Fault> {
-        let last = sqlx::query("SELECT body FROM decisions WHERE action = 'act' ORDER BY seq DESC LIMIT 1");
-        let Some(row) = last.fetch_optional(&self.pool).await? else { return Ok(None) };
-        let body: String = row.try_get(0)?;
-        let told = serde_json::from_str::<Decision>(&body).map_err(|error| Fault::Decode(error.into()))?;
-        Ok(told.act())
+        witness(&mut *self.pool.acquire().await?).await
     }
 
     /// Adds an act, where `after` is still the last one that whoever acts knows of; says whether it was.
@@ -54,13 +49,8 @@ impl Store {
         let body = serde_json::to_string(act).map_err(|error| Fault::Encode(error.into()))?;
         let mut transaction = self.pool.begin().await?;
         // Those who act take turns, as those who decide do.
-        sqlx::query("UPDATE chain_tail SET seq = seq WHERE id = 1").execute(&mut *transaction).await?;
-        let last = sqlx::query("SELECT seq, hash FROM acts ORDER BY seq DESC LIMIT 1");
-        let last = last.fetch_optional(&mut *transaction).await?;
-        let (seq, hash) = match last {
-            Some(row) => (row.try_get(0)?, row.try_get(1)?),
-            None => (0, GENESIS.to_owned()),
-        };
+        lock(&mut transaction).await?;
+        let (seq, hash) = last(&mut transaction).await?.unwrap_or_else(|| (0, GENESIS.to_owned()));
         if after.is_some_and(|after| after != seq) {
             return Ok(false);
         }
@@ -86,7 +76,7 @@ impl Store {
     /// When it is not stored.
     pub async fn keep_policy(&self, digest: &str, texts: &str) -> Result<i64, Fault> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query("UPDATE chain_tail SET seq = seq WHERE id = 1").execute(&mut *transaction).await?;
+        lock(&mut transaction).await?;
         let known = sqlx::query("SELECT version FROM policies WHERE digest = $1").bind(digest.to_owned());
         if let Some(row) = known.fetch_optional(&mut *transaction).await? {
             return row.try_get(0);
@@ -112,4 +102,18 @@ impl Store {
         let query = sqlx::query("SELECT texts FROM policies WHERE version = $1").bind(version);
         query.fetch_optional(&self.pool).await?.map(|row| row.try_get(0)).transpose()
     }
+}
+
+async fn last(connection: &mut AnyConnection) -> Result<Option<(i64, String)>, Fault> {
+    let last = sqlx::query("SELECT seq, hash FROM acts ORDER BY seq DESC LIMIT 1");
+    last.fetch_optional(connection).await?.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+}
+
+/// The last act that the chain of decisions tells of.
+pub(super) async fn witness(connection: &mut AnyConnection) -> Result<Option<(i64, String)>, Fault> {
+    let last = sqlx::query("SELECT body FROM decisions WHERE action = 'act' ORDER BY seq DESC LIMIT 1");
+    let Some(row) = last.fetch_optional(connection).await? else { return Ok(None) };
+    let body: String = row.try_get(0)?;
+    let told = serde_json::from_str::<Decision>(&body).map_err(|error| Fault::Decode(error.into()))?;
+    Ok(told.act())
 }

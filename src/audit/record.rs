@@ -126,12 +126,6 @@ impl Record {
         }
     }
 
-    /// Whether the request is about records of substance-use treatment (42 CFR Part 2), of which no text may be kept.
-    #[must_use]
-    pub const fn part2(&self) -> bool {
-        self.part2
-    }
-
     /// Has what was decided so far stored, where nothing may be answered before it is.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use super::chain::{Checkpoint, Reason, Tail, link};
 use super::decision::Decision;
 use super::label::{Label, Mark};
-use super::texts;
+use super::{acts, texts};
 use futures_util::TryStreamExt;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
@@ -289,7 +289,7 @@ impl Store {
     /// When nothing was removed.
     pub async fn prune(&self, before: i64, sign: impl FnOnce(&Tail) -> Checkpoint) -> Result<u64, Fault> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query("UPDATE chain_tail SET seq = seq WHERE id = 1").execute(&mut *transaction).await?;
+        lock(&mut transaction).await?;
         // The first that is young enough ends what is removed, so that the chain has no gap.
         let query = "SELECT seq, hash FROM decisions WHERE seq < COALESCE((SELECT MIN(seq) FROM decisions WHERE time >= $1), \
                      (SELECT seq FROM chain_tail WHERE id = 1)) ORDER BY seq DESC LIMIT 1";
@@ -298,10 +298,7 @@ impl Store {
         };
         let last = Tail { seq: row.try_get(0)?, hash: row.try_get(1)? };
         // What is left still tells of the last act.
-        let told = sqlx::query("SELECT body FROM decisions WHERE action = 'act' ORDER BY seq DESC LIMIT 1");
-        let told = told.fetch_optional(&mut *transaction).await?.map(|row| row.try_get::<String, _>(0)).transpose()?;
-        let told = told.and_then(|body| serde_json::from_str::<Decision>(&body).ok());
-        if let Some((act, hash)) = told.and_then(|decision| decision.act()) {
+        if let Some((act, hash)) = acts::witness(&mut transaction).await? {
             append(&mut transaction, &[Decision::of_act(super::journal::now(), act, &hash)]).await?;
         }
         let removed = sqlx::query("DELETE FROM decisions WHERE seq <= $1").bind(last.seq).execute(&mut *transaction);
@@ -327,12 +324,16 @@ impl Store {
     }
 }
 
+/// Locks the tail in both databases until the transaction ends: the writers of a fleet take turns.
+pub(super) async fn lock(connection: &mut AnyConnection) -> Result<(), Fault> {
+    sqlx::query("UPDATE chain_tail SET seq = seq WHERE id = 1").execute(connection).await.map(drop)
+}
+
 /// Adds decisions to the chain within a transaction; gives its new end.
 pub(super) async fn append(connection: &mut AnyConnection, decisions: &[Decision]) -> Result<Tail, Fault> {
     let bodies: Result<Vec<String>, serde_json::Error> = decisions.iter().map(serde_json::to_string).collect();
     let bodies = bodies.map_err(|error| Fault::Encode(error.into()))?;
-    // Locks the tail in both databases: the writers of a fleet take turns.
-    sqlx::query("UPDATE chain_tail SET seq = seq WHERE id = 1").execute(&mut *connection).await?;
+    lock(&mut *connection).await?;
     let row = sqlx::query("SELECT seq, hash FROM chain_tail WHERE id = 1").fetch_one(&mut *connection).await?;
     let mut tail = Tail { seq: row.try_get(0)?, hash: row.try_get(1)? };
     let rows: Vec<(&Decision, String, Tail)> = decisions

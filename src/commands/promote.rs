@@ -83,7 +83,7 @@ impl Desk {
 
 /// The key that signs. Proxies put nothing in force that a key signed which they do not know, so that it must be one that has
 /// signed before, unless whoever acts says that it is new.
-pub(super) fn key(audit: &Audit, acts: &[Signed], is_new: bool) -> anyhow::Result<Signing> {
+fn key(audit: &Audit, acts: &[Signed], is_new: bool) -> anyhow::Result<Signing> {
     let path = audit.key.display();
     anyhow::ensure!(
         acts.is_empty() || is_new || audit.key.exists(),

@@ -1,7 +1,7 @@
 //! Which version of the policy holds: what follows from all that was proposed, promoted and taken back.
 
 use crate::audit::act::{Act, Candidate, Deed};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use unicode_normalization::UnicodeNormalization;
 use unicode_security::skeleton;
@@ -24,8 +24,8 @@ pub struct Standing {
     before: Vec<i64>,
     /// What each version must be, by its digest.
     digests: BTreeMap<i64, String>,
-    /// The versions that came in force, each by the word of how many people the last time.
-    words: BTreeMap<i64, usize>,
+    /// The versions that came in force by the word of two people the last time.
+    by_two: BTreeSet<i64>,
 }
 
 impl Standing {
@@ -59,7 +59,7 @@ impl Standing {
     /// Whether a version came in force by the word of one person alone.
     #[must_use]
     pub fn is_by_one(&self, version: i64) -> bool {
-        self.words.get(&version).is_none_or(|words| *words < 2)
+        !self.by_two.contains(&version)
     }
 
     fn apply(&mut self, act: &Act) {
@@ -70,8 +70,11 @@ impl Standing {
             }
             Deed::Promoted { candidate, .. } => {
                 let proposed = self.proposed.take().filter(|(proposed, _)| proposed == candidate);
-                let is_by_two = proposed.is_some_and(|(_, by)| !is_same(&by, &act.by));
-                self.words.insert(candidate.version, if is_by_two { 2 } else { 1 });
+                if proposed.is_some_and(|(_, by)| !is_same(&by, &act.by)) {
+                    self.by_two.insert(candidate.version);
+                } else {
+                    self.by_two.remove(&candidate.version);
+                }
                 self.digests.insert(candidate.version, candidate.digest.clone());
                 self.promote(candidate, act.time);
             }

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// An open store.
 #[derive(Clone)]
 pub struct Store {
-    pub(super) pool: AnyPool,
+    pub(crate) pool: AnyPool,
 }
 
 /// A decision as it is stored.
@@ -60,6 +60,14 @@ const TABLES: [&str; 13] = [
     "CREATE INDEX IF NOT EXISTS texts_until ON texts (until)",
 ];
 
+/// Who may use the console, and who does.
+const CONSOLE_TABLES: [&str; 3] = [
+    "CREATE TABLE IF NOT EXISTS accounts (name TEXT PRIMARY KEY, role TEXT NOT NULL, password TEXT, made BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, account TEXT NOT NULL, began BIGINT NOT NULL, \
+     seen BIGINT NOT NULL, flash TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS sessions_account ON sessions (account)",
+];
+
 impl Store {
     /// The store at `url`: `sqlite:FILE`, which is made where there is none, or `postgres://…`.
     ///
@@ -103,10 +111,10 @@ impl Store {
             // Those of a fleet that start at once make the tables one after the other, and not beside one that writes already.
             sqlx::query("SELECT pg_advisory_xact_lock(5031403716)").execute(&mut *transaction).await?;
             let found =
-                sqlx::query("SELECT to_regclass('texts_until') IS NOT NULL").fetch_one(&mut *transaction).await?;
+                sqlx::query("SELECT to_regclass('sessions_account') IS NOT NULL").fetch_one(&mut *transaction).await?;
             is_there = found.try_get(0)?;
         }
-        for table in TABLES.iter().filter(|_| !is_there) {
+        for table in TABLES.iter().chain(&CONSOLE_TABLES).filter(|_| !is_there) {
             sqlx::query(*table).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
@@ -325,7 +333,7 @@ impl Store {
 }
 
 /// Locks the tail in both databases until the transaction ends: the writers of a fleet take turns.
-pub(super) async fn lock(connection: &mut AnyConnection) -> Result<(), Fault> {
+pub(crate) async fn lock(connection: &mut AnyConnection) -> Result<(), Fault> {
     sqlx::query("UPDATE chain_tail SET seq = seq WHERE id = 1").execute(connection).await.map(drop)
 }
 

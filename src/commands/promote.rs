@@ -1,6 +1,6 @@
 //! `nonnocere policy promote | approve | rollback | history`: which version of the policy is in force, by whose word and why.
 
-use crate::audit::act::{Act, Candidate, Deed, Measured, Signed};
+use crate::audit::act::{Act, Candidate, Change, Deed, Measured, Signed};
 use crate::audit::journal::now;
 use crate::audit::key::Signing;
 use crate::config::{Audit, Config};
@@ -291,5 +291,13 @@ fn told(deed: &Deed) -> String {
         }
         Deed::Read { event } => format!("the text of {event} read"),
         Deed::Exported { events } => format!("the texts of {} written out for training", events.join(", ")),
+        Deed::SignedIn { with } => format!("signed in by {with}"),
+        Deed::SignedOut => "signed out".to_owned(),
+        Deed::AccountChanged { account, change } => match change {
+            Change::Added(role) => format!("account {account} made, {}", role.id()),
+            Change::Role(role) => format!("account {account} is now {}", role.id()),
+            Change::Password => format!("account {account} has a new password"),
+            Change::Removed => format!("account {account} removed"),
+        },
     }
 }

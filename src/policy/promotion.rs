@@ -83,7 +83,12 @@ impl Standing {
                 self.take_back(*version, *to);
                 self.shadow = Some(*version);
             }
-            Deed::Read { .. } | Deed::Exported { .. } => {}
+            // They say nothing of the policy.
+            Deed::Read { .. }
+            | Deed::Exported { .. }
+            | Deed::SignedIn { .. }
+            | Deed::SignedOut
+            | Deed::AccountChanged { .. } => {}
         }
     }
 

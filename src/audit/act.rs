@@ -68,6 +68,26 @@ pub enum Deed {
         /// The events whose texts were.
         events: Vec<String>,
     },
+    /// A reviewer said something of a decision; who did is who acts.
+    Labelled {
+        /// The event that was reviewed.
+        event: String,
+        /// Which of its messages: `prompt` or `completion`.
+        direction: String,
+        /// What they say: `correct`, `over-blocked`, `missed`.
+        mark: String,
+        /// The principle that they see violated, if they say so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        principle: Option<String>,
+    },
+}
+
+impl Deed {
+    /// Whether it says something of which policy holds.
+    #[must_use]
+    pub const fn is_of_policy(&self) -> bool {
+        matches!(self, Self::Proposed(_) | Self::Promoted { .. } | Self::RolledBack { .. } | Self::FellBack { .. })
+    }
 }
 
 /// A version of a policy, and what was known of it when it was to come in force.
@@ -145,20 +165,21 @@ impl Signed {
 /// # Errors
 /// The place of the first one that was changed, moved, removed, or signed by none of `keys`.
 pub fn proven(acts: &[Signed], keys: &[Public]) -> Result<Vec<Act>, i64> {
-    read(acts, |signed, _| signed.is_by(keys))
+    read((0, GENESIS), acts, |signed, _| signed.is_by(keys))
 }
 
-/// The same for whoever follows the policy: that somebody read a text says nothing of it, by whichever key it is signed.
+/// The acts after the one at a place with a hash, for whoever follows the policy: that somebody read or labelled something says
+/// nothing of it, by whichever key it is signed.
 ///
 /// # Errors
 /// The place of the first one that does not hold.
-pub fn followed(acts: &[Signed], keys: &[Public]) -> Result<Vec<Act>, i64> {
-    read(acts, |signed, act| signed.is_by(keys) || matches!(act.deed, Deed::Read { .. } | Deed::Exported { .. }))
+pub fn followed(after: (i64, &str), acts: &[Signed], keys: &[Public]) -> Result<Vec<Act>, i64> {
+    read(after, acts, |signed, act| !act.deed.is_of_policy() || signed.is_by(keys))
 }
 
-fn read(acts: &[Signed], holds: impl Fn(&Signed, &Act) -> bool) -> Result<Vec<Act>, i64> {
-    let (mut before, mut found) = (GENESIS, Vec::new());
-    for (place, signed) in (1..).zip(acts) {
+fn read((last, hash): (i64, &str), acts: &[Signed], holds: impl Fn(&Signed, &Act) -> bool) -> Result<Vec<Act>, i64> {
+    let (mut before, mut found) = (hash, Vec::new());
+    for (place, signed) in (last + 1..).zip(acts) {
         let act = serde_json::from_str(&signed.body);
         let is_next = signed.seq == place && signed.hash == link(before, &signed.body);
         match act {

@@ -248,8 +248,8 @@ pub async fn rollback(config: &Config, back: Back, word: Word) -> anyhow::Result
 pub async fn history(config: &Config, json: bool) -> anyhow::Result<()> {
     let versions = super::versions(config).await?;
     let mut out = std::io::stdout().lock();
-    let known = match versions.known().await {
-        Ok(known) => known,
+    let acts = match versions.history().await {
+        Ok(acts) => acts,
         Err(why) => {
             // What stands there is shown all the same: who looks wants to know what was done to it.
             for act in versions.store().acts().await? {
@@ -258,7 +258,7 @@ pub async fn history(config: &Config, json: bool) -> anyhow::Result<()> {
             return Err(anyhow::anyhow!(why));
         }
     };
-    for (place, act) in (1..).zip(&known.acts) {
+    for (place, act) in (1..).zip(&acts) {
         if json {
             writeln!(out, "{}", serde_json::to_string(act)?)?;
             continue;
@@ -268,7 +268,7 @@ pub async fn history(config: &Config, json: bool) -> anyhow::Result<()> {
         writeln!(out, "{place:>4}  {time}  {}, by {}: {}", told(&act.deed), act.by, act.reason)?;
     }
     if !json {
-        writeln!(out, "{}", known.standing)?;
+        writeln!(out, "{}", Standing::after(&acts))?;
     }
     Ok(())
 }
@@ -291,5 +291,9 @@ fn told(deed: &Deed) -> String {
         }
         Deed::Read { event } => format!("the text of {event} read"),
         Deed::Exported { events } => format!("the texts of {} written out for training", events.join(", ")),
+        Deed::Labelled { event, direction, mark, principle } => {
+            let principle = principle.as_ref().map(|principle| format!(", {principle}")).unwrap_or_default();
+            format!("the {direction} of {event} labelled {mark}{principle}")
+        }
     }
 }

@@ -62,7 +62,8 @@ impl Standing {
         !self.by_two.contains(&version)
     }
 
-    fn apply(&mut self, act: &Act) {
+    /// Adds what follows from one more act.
+    pub fn apply(&mut self, act: &Act) {
         match &act.deed {
             Deed::Proposed(candidate) => {
                 self.digests.insert(candidate.version, candidate.digest.clone());
@@ -83,7 +84,7 @@ impl Standing {
                 self.take_back(*version, *to);
                 self.shadow = Some(*version);
             }
-            Deed::Read { .. } | Deed::Exported { .. } => {}
+            Deed::Read { .. } | Deed::Exported { .. } | Deed::Labelled { .. } => {}
         }
     }
 

@@ -248,8 +248,8 @@ pub async fn rollback(config: &Config, back: Back, word: Word) -> anyhow::Result
 pub async fn history(config: &Config, json: bool) -> anyhow::Result<()> {
     let versions = super::versions(config).await?;
     let mut out = std::io::stdout().lock();
-    let known = match versions.known().await {
-        Ok(known) => known,
+    let acts = match versions.history().await {
+        Ok(acts) => acts,
         Err(why) => {
             // What stands there is shown all the same: who looks wants to know what was done to it.
             for act in versions.store().acts().await? {
@@ -258,7 +258,7 @@ pub async fn history(config: &Config, json: bool) -> anyhow::Result<()> {
             return Err(anyhow::anyhow!(why));
         }
     };
-    for (place, act) in (1..).zip(&known.acts) {
+    for (place, act) in (1..).zip(&acts) {
         if json {
             writeln!(out, "{}", serde_json::to_string(act)?)?;
             continue;
@@ -268,7 +268,7 @@ pub async fn history(config: &Config, json: bool) -> anyhow::Result<()> {
         writeln!(out, "{place:>4}  {time}  {}, by {}: {}", told(&act.deed), act.by, act.reason)?;
     }
     if !json {
-        writeln!(out, "{}", known.standing)?;
+        writeln!(out, "{}", Standing::after(&acts))?;
     }
     Ok(())
 }
@@ -299,5 +299,9 @@ fn told(deed: &Deed) -> String {
             Change::Password => format!("account {account} has a new password"),
             Change::Removed => format!("account {account} removed"),
         },
+        Deed::Labelled { event, direction, mark, principle } => {
+            let principle = principle.as_ref().map(|principle| format!(", {principle}")).unwrap_or_default();
+            format!("the {direction} of {event} labelled {mark}{principle}")
+        }
     }
 }

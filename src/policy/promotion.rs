@@ -62,7 +62,8 @@ impl Standing {
         !self.by_two.contains(&version)
     }
 
-    fn apply(&mut self, act: &Act) {
+    /// Adds what follows from one more act.
+    pub fn apply(&mut self, act: &Act) {
         match &act.deed {
             Deed::Proposed(candidate) => {
                 self.digests.insert(candidate.version, candidate.digest.clone());
@@ -86,6 +87,7 @@ impl Standing {
             // They say nothing of the policy.
             Deed::Read { .. }
             | Deed::Exported { .. }
+            | Deed::Labelled { .. }
             | Deed::SignedIn { .. }
             | Deed::SignedOut
             | Deed::AccountChanged { .. } => {}

@@ -39,7 +39,7 @@ impl FromStr for Target {
 }
 
 /// A part of some, with its 95% interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// How many.
     pub hits: usize,
@@ -58,7 +58,9 @@ impl Rate {
         (((middle - spread) / scale).max(0.0), ((middle + spread) / scale).min(1.0))
     }
 
-    fn rate(self) -> f64 {
+    /// The part.
+    #[must_use]
+    pub fn rate(self) -> f64 {
         self.hits as f64 / self.total as f64
     }
 }

@@ -277,8 +277,8 @@ fn a_policy_that_fails_its_own_tests_is_not_served() {
 fn two_policies_are_compared() {
     let (said, code) = policy(&["diff", "ama", "clinician"]);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("rule \"violating-prompt\", threshold: 0.6 -> 0.7"), "{said}");
-    assert!(said.contains("rule \"doubtful-prompt\": new: prompt violation >= 0.6: flag"), "{said}");
+    assert!(said.contains("rule \"violating-prompt\", threshold: 0.61 -> 0.7"), "{said}");
+    assert!(said.contains("rule \"doubtful-prompt\": new: prompt violation >= 0.61: flag"), "{said}");
     let (said, code) = policy(&["diff", "ama", "ama"]);
     assert!(code == Some(0) && said.contains("no difference"), "{said}");
     let (said, code) = policy(&["diff", "ama", "nowhere.toml"]);

@@ -353,7 +353,7 @@ action = "flag"
 
     #[test]
     fn a_conversation_may_have_a_threshold_of_its_own() {
-        let at = |line: &str| parse("p.toml", &EMBEDDED.replacen("threshold_in_context = 0.90", line, 1));
+        let at = |line: &str| parse("p.toml", &EMBEDDED.replacen("threshold_in_context = 0.80", line, 1));
         let rule = |policy: Policy| policy.rules[1].clone();
         let (own, none) = (rule(at("threshold_in_context = 0.9").unwrap()), rule(at("").unwrap()));
         assert!((own.threshold_in_context - 0.9).abs() < 1e-6 && own.threshold < 0.9);

@@ -1,25 +1,36 @@
-"""Batches of about equal length in which both sides of a twin stay together."""
+"""Batches of about equal length in which both sides of a twin stay together; as arrays, so that other processes can make them."""
 
 import random
-from dataclasses import dataclass
+from typing import NamedTuple
 
-import torch
+import numpy as np
 from tokenizers import Tokenizer
 
 from classifier.data import Item
 from classifier.encode import PAD, Sequence, sequences
-from classifier.noise import restyle
+from classifier.noise import hidden, restyle
+from classifier.targets import Targets, targets_of
 
-TOKENS_PER_BATCH = 2000
 Encoded = tuple[Item, Sequence]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Items in the order of the rows of `inputs`, three int64 tensors [batch, sequence]."""
+class Inputs(NamedTuple):
+    """What a network reads: ids, mask and segments, each int64 [rows, sequence]."""
 
-    items: list[Item]
-    inputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    ids: np.ndarray
+    mask: np.ndarray
+    segments: np.ndarray
+
+
+class Batch(NamedTuple):
+    """Labelled rows and then, where there are teachers to ask, unlabelled ones.
+
+    `hidden`, bool [rows, sequence], says which words a network that learns does not see. `targets` are of the labelled rows.
+    """
+
+    inputs: Inputs
+    hidden: np.ndarray
+    targets: Targets
 
 
 def encoded(tokenizer: Tokenizer, unit: list[Item], rng: random.Random) -> list[Encoded]:
@@ -35,32 +46,35 @@ def encoded(tokenizer: Tokenizer, unit: list[Item], rng: random.Random) -> list[
     return rows
 
 
-def pack(units: list[list[Encoded]], rng: random.Random) -> list[Batch]:
-    """All units in batches of at most TOKENS_PER_BATCH tokens, padding counted, shuffled."""
+def pack(units: list[list[Encoded]], tokens: int, rng: random.Random) -> list[list[Encoded]]:
+    """All units as the rows of batches of at most `tokens` tokens, padding counted, shuffled."""
     length = lambda unit: max(len(sequence.ids) for _, sequence in unit)
     ordered = sorted(units, key=lambda unit: length(unit) + rng.random() * 12)
-    batches: list[Batch] = []
+    batches: list[list[Encoded]] = []
     rows: list[Encoded] = []
     for unit in ordered:
         longest = max([len(sequence.ids) for _, sequence in rows] + [length(unit)])
-        if rows and longest * (len(rows) + len(unit)) > TOKENS_PER_BATCH:
-            batches.append(padded(rows))
+        if rows and longest * (len(rows) + len(unit)) > tokens:
+            batches.append(rows)
             rows = []
         rows = rows + unit
-    batches.append(padded(rows))
+    batches.append(rows)
     rng.shuffle(batches)
     return batches
 
 
-def padded(rows: list[Encoded]) -> Batch:
-    """Rows as tensors: ids, mask and segments, each [batch, sequence]."""
-    width = max(len(sequence.ids) for _, sequence in rows)
+def batch_of(rows: list[Encoded], unlabelled: list[Sequence], rng: random.Random) -> Batch:
+    """Labelled rows and unlabelled sequences as one batch."""
+    inputs = padded([sequence for _, sequence in rows] + unlabelled)
+    return Batch(inputs, hidden(inputs.ids, rng), targets_of([item for item, _ in rows]))
+
+
+def padded(rows: list[Sequence]) -> Inputs:
+    """Sequences as arrays, as wide as the longest."""
+    width = max(len(sequence.ids) for sequence in rows)
     fill = lambda values, blank: values + [blank] * (width - len(values))
-    return Batch(
-        [item for item, _ in rows],
-        (
-            torch.tensor([fill(s.ids, PAD) for _, s in rows]),
-            torch.tensor([fill([1] * len(s.ids), 0) for _, s in rows]),
-            torch.tensor([fill(s.types, 0) for _, s in rows]),
-        ),
+    return Inputs(
+        np.array([fill(s.ids, PAD) for s in rows], np.int64),
+        np.array([fill([1] * len(s.ids), 0) for s in rows], np.int64),
+        np.array([fill(s.types, 0) for s in rows], np.int64),
     )

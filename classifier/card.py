@@ -17,11 +17,37 @@ class Line:
 USE = """It judges requests to and answers of a clinical chatbot against the nine AMA Principles of Medical Ethics. It is made for
 English text. It is one signal that a policy decides on, not a decision, and no medical device."""
 
+TRAINING = """Two teachers and three students were trained on the same texts, and three students' weights averaged:
+
+- The teachers are all-mpnet-base-v2 encoders (12 layers, 768 wide, 85 million parameters in the layers), fine-tuned on the corpus and the
+  data below. They do not ship.
+- One student learnt from the labels alone. One learnt from the labels and from the mean of the teachers' logits on the same texts. One
+  learnt, half as much from labels, from what the teachers say of texts that nobody labelled too: twins crossed with one another, texts
+  cut, mixed with words of others, or with words hidden.
+- The students began between the base (0.4) and the fifth model (0.6). What ships is 0.4 of the third, 0.35 of the second and 0.25 of
+  the first.
+- These weights were made by a script that `make model` has taken over since; it draws other batches, so that it makes a model like this one,
+  not this one.
+
+AUC on validation, before weights are rounded to int8 (the first three by violation, the last by crisis). Shares and students were chosen by these figures,
+so that they flatter; those of the test split are below.
+
+| | near twins | completions | conversations | crisis |
+|---|---|---|---|---|
+| fifth model | 0.859 | 0.951 | 0.762 | 0.908 |
+| student, labels alone | 0.872 | 0.948 | 0.790 | 0.919 |
+| student, labels and teachers | 0.877 | 0.958 | 0.779 | 0.917 |
+| student, unlabelled texts too | 0.878 | 0.952 | 0.770 | 0.922 |
+| their average, which ships | 0.885 | 0.956 | 0.796 | 0.923 |
+| the two teachers together | 0.925 | 0.968 | 0.834 | 0.958 |"""
+
 LIMITS = """- Near twins (a request and a legitimate one in nearly the same words) are the hard part; the table says how hard. Some
   legitimate questions about wrongdoing are stopped, and some politely worded violations pass.
 - The thresholds of the default policy are those that validation suggests (10% of the benign queries and of the corpus), by budgets that
   were set before: 0.3% of real questions and answers, 5% of our own blunt messages, 3% of refusals and quotations, 3% of blunt messages
   helped. The last was 1% until a first measurement on the test split; nothing else was changed after it. The test split grew with the corpus, so that its figures cannot be held against those of an earlier model's card.
+- The small encoder is a limit now, not only the corpus: fine-tuned on the same texts, an encoder of twelve layers tells near twins
+  of validation apart with an AUC of 0.92 (two of them together 0.925), this one with 0.885.
 - The corpus was written by few writers, and its test part by the same ones: other writers' texts will be harder.
 - Benign data are exam, research and encyclopedic questions, and messages of laypeople that we wrote ourselves.
 - The principle is for reports; the labels behind it are its writers' choice.
@@ -40,8 +66,12 @@ def write_card(folder: Path, manifest: dict, lines: list[Line]) -> None:
 
 {USE}
 
-A {manifest['base']} encoder (6 layers, 384 wide), fine-tuned, with int8 weights; windows of {manifest['window']} tokens that overlap by
+A {manifest['base']} encoder (6 layers, 384 wide), fine-tuned with the help of larger ones, with int8 weights; windows of {manifest['window']} tokens that overlap by
 {manifest['overlap']}. `model.onnx` has SHA-256 `{manifest['files']['model.onnx']}`.
+
+## Training
+
+{TRAINING}
 
 ## Figures
 

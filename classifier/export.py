@@ -27,6 +27,7 @@ TOLERATED = 0.005
 SOURCES = [
     {"name": "nonnocere corpus", "licence": "the project's own"},
     {"name": "sentence-transformers/all-MiniLM-L6-v2 (base weights)", "licence": "Apache-2.0"},
+    {"name": "sentence-transformers/all-mpnet-base-v2 (base weights of the teachers)", "licence": "Apache-2.0"},
     {"name": "MedQuAD (benign queries, answers)", "licence": "CC BY 4.0"},
     {"name": "PubMedQA, MedQA, MedMCQA, ExpertQA (benign queries, answers)", "licence": "MIT"},
     {"name": "MTS-Dialog, ACI-Bench (benign notes)", "licence": "CC BY 4.0"},

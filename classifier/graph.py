@@ -8,17 +8,10 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from classifier.network import Network
+from classifier.network import Network, trained
 
 OPSET = 17
 FP32, INT8, WEIGHTS = "model.fp32.onnx", "model.int8.onnx", "network.pt"
-
-
-def trained(folder: Path) -> Network:
-    """The network with the weights of `folder`, ready to judge."""
-    network = Network()
-    network.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
-    return network.eval()
 
 
 def write_fp32(network: Network, path: Path) -> None:
@@ -54,7 +47,7 @@ def build(folder: Path) -> tuple[Path, Path]:
     """Paths of the fp32 and the int8 graph of the weights in `folder`, written anew where they are older."""
     weights, fp32, int8 = (folder / name for name in (WEIGHTS, FP32, INT8))
     if not fp32.exists() or fp32.stat().st_mtime < weights.stat().st_mtime:
-        write_fp32(trained(folder), fp32)
+        write_fp32(trained(weights), fp32)
     if not int8.exists() or int8.stat().st_mtime < fp32.stat().st_mtime:
         write_int8(fp32, int8)
     return fp32, int8

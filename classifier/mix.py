@@ -13,9 +13,9 @@ from classifier.data import Item
 from classifier.disguise import DISGUISES
 
 # How often an epoch repeats a source, or which part of it an epoch sees.
-REPEATS = {"corpus_prompts": 1.0, "corpus_crisis": 1.0, "corpus_completions": 0.5, "corpus_conversations": 2.0,
+REPEATS = {"corpus_prompts": 1.0, "corpus_crisis": 2.0, "corpus_completions": 0.5, "corpus_conversations": 2.0,
            "benign_queries": 0.8, "benign_answers": 0.1, "benign_notes": 0.25, "harm": 0.5, "harm_noisy": 0.3,
-           "plain": 2.0}
+           "plain": 4.0}
 # Disguises that the program decodes beside the text, so that what is left to judge in the text itself is noise. Those that
 # it undoes in the text, such as letters apart, are not here: where it fails to, the text must not count as harmless.
 GARBLED = ("leetspeak", "URL encoding", "base64", "hexadecimal", "rot13", "reversed", "words reversed")

@@ -2,7 +2,7 @@
 
 import random
 
-import torch
+import numpy as np
 
 from classifier.encode import MASK
 
@@ -39,11 +39,11 @@ def mistyped(text: str, rng: random.Random) -> str:
     return "".join(letters)
 
 
-def hidden(ids: torch.Tensor, rng: random.Random) -> torch.Tensor:
-    """Token ids [batch, sequence], in half of all batches with 6% of the words hidden, the special tokens never."""
+def hidden(ids: np.ndarray, rng: random.Random) -> np.ndarray:
+    """Which of the token ids [batch, sequence] to hide: in half of all batches 6% of the words, the special tokens never."""
     if rng.random() < 0.5:
-        return ids
-    return torch.where((torch.rand(ids.shape) < 0.06) & (ids > MASK + 2), MASK, ids)
+        return np.zeros(ids.shape, dtype=bool)
+    return (np.random.default_rng(rng.getrandbits(64)).random(ids.shape) < 0.06) & (ids > MASK + 2)
 
 
 # Said before and after anything, good or bad.

@@ -77,8 +77,8 @@ $(REAL): tests/real/requirements.txt
 	$(TARGET)/venv-real/bin/pip install --quiet --disable-pip-version-check -r tests/real/requirements.txt
 	touch $@
 
-bench: $(RUNTIME) ## Measure what the guard adds, to an answer and to a stream, against a direct call in the same run, reading a text, and a backtest
-	cargo bench --locked --bench added_latency --bench streams --bench readings --bench backtest
+bench: $(RUNTIME) ## Measure what the guard adds, to an answer and to a stream, against a direct call in the same run, reading a text, a backtest, and pages of the console
+	cargo bench --locked --bench added_latency --bench streams --bench readings --bench backtest --bench console
 
 TRAIN = $(PYTHON_MODEL) -m classifier.train --data $(DATA) --corpus $(CORPUS)
 

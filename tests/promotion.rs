@@ -50,15 +50,14 @@ async fn a_month(url: &str, folder: &Path) -> Vec<Decision> {
     store.append(&decisions).await.unwrap();
     let key = Signing::open(&folder.join("key")).unwrap();
     sign(&store, &store.tail().await.unwrap(), &key).await;
-    for (number, decision) in decisions.iter().enumerate().filter(|(number, _)| number % 4 < 2) {
+    let labelled = decisions.iter().enumerate().filter(|(number, _)| number % 4 < 2);
+    let labels = labelled.map(|(number, decision)| {
         let stops = decision.action == "block";
         let mark = if stops && number % 10 != 0 { Mark::OverBlocked } else { Mark::Correct };
         let [event, direction, reviewer] = [&decision.event, "prompt", "ana"].map(str::to_owned);
-        store
-            .label(&Label { event, direction, reviewer, mark, principle: None, note: None, time: 1 }, None)
-            .await
-            .unwrap();
-    }
+        Label { event, direction, reviewer, mark, principle: None, note: None, time: 1 }
+    });
+    store.label_all(&labels.collect::<Vec<_>>(), None).await.unwrap();
     store.close().await;
     decisions
 }

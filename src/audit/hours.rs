@@ -1,6 +1,6 @@
 //! What an overview counts: sums by hour, by six hours and by day, written with the decisions that they are of.
 
-use super::facts::{Fact, places};
+use super::facts::{Fact, places, rows};
 use super::store::Fault;
 use sqlx::{AnyConnection, AssertSqlSafe};
 use std::collections::BTreeMap;
@@ -10,9 +10,6 @@ pub const HOUR: i64 = 3_600_000_000;
 
 /// What is summed up at once: the longer the time, the fewer the rows that a chart of it reads.
 pub const SPANS: [i64; 3] = [HOUR, 6 * HOUR, 24 * HOUR];
-
-/// Rows of one insert.
-const ROWS: usize = 500;
 
 pub(super) const TABLES: [&str; 2] = [
     "CREATE TABLE IF NOT EXISTS hours (span BIGINT NOT NULL, start BIGINT NOT NULL, tenant TEXT NOT NULL, \
@@ -82,7 +79,7 @@ impl<'a> Sums<'a> {
     /// Adds them to those in the store.
     pub(super) async fn add(&self, connection: &mut AnyConnection) -> Result<(), Fault> {
         let counts: Vec<_> = self.counts.iter().collect();
-        for some in counts.chunks(ROWS) {
+        for some in counts.chunks(rows(12)) {
             let columns = "span, start, tenant, audience, direction, action, principle, rule, scan, policy, refused";
             let mut insert = sqlx::query(AssertSqlSafe(upsert("hours", columns, some.len())));
             for ((span, start, by, refused), n) in some {
@@ -93,7 +90,7 @@ impl<'a> Sums<'a> {
             insert.execute(&mut *connection).await?;
         }
         let latencies: Vec<_> = self.latencies.iter().collect();
-        for some in latencies.chunks(ROWS) {
+        for some in latencies.chunks(rows(7)) {
             let columns = "span, start, tenant, audience, direction, bucket";
             let mut insert = sqlx::query(AssertSqlSafe(upsert("latencies", columns, some.len())));
             for ((span, start, by, bucket), n) in some {
@@ -107,10 +104,10 @@ impl<'a> Sums<'a> {
     }
 }
 
-fn upsert(table: &str, columns: &str, rows: usize) -> String {
+fn upsert(table: &str, columns: &str, count: usize) -> String {
     format!(
         "INSERT INTO {table} ({columns}, n) VALUES {} ON CONFLICT ({columns}) DO UPDATE SET n = {table}.n + excluded.n",
-        places(rows, columns.split(',').count() + 1)
+        places(count, columns.split(',').count() + 1)
     )
 }
 

@@ -30,24 +30,21 @@ impl Store {
     /// # Errors
     /// When it is not stored, or no such decision is.
     pub async fn label(&self, label: &Label, key: Option<&Signing>) -> Result<(), Fault> {
+        self.label_all(std::slice::from_ref(label), key).await
+    }
+
+    /// The same of several, all or none.
+    ///
+    /// # Errors
+    /// As [`Store::label`].
+    pub async fn label_all(&self, labels: &[Label], key: Option<&Signing>) -> Result<(), Fault> {
         let mut transaction = self.pool.begin().await?;
         lock(&mut transaction).await?;
-        let fact = labelled(&mut transaction, (&label.event, &label.direction)).await?.ok_or(Fault::RowNotFound)?;
-        let insert = "INSERT INTO labels (event, direction, reviewer, mark, principle, note, time) \
-                      VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        sqlx::query(insert)
-            .bind(label.event.clone())
-            .bind(label.direction.clone())
-            .bind(label.reviewer.clone())
-            .bind(label.mark.id())
-            .bind(label.principle.clone())
-            .bind(label.note.clone())
-            .bind(label.time)
-            .execute(&mut *transaction)
-            .await?;
-        sum_up(&mut transaction, &fact).await?;
-        if let Some(key) = key {
-            acts::add(&mut transaction, &act_of(label), (None, key)).await?;
+        for label in labels {
+            keep(&mut transaction, label).await?;
+            if let Some(key) = key {
+                acts::add(&mut transaction, &act_of(label), (None, key)).await?;
+            }
         }
         transaction.commit().await
     }
@@ -106,6 +103,23 @@ pub fn act_of(label: &Label) -> Act {
     let deed = Deed::Labelled { event, direction, mark: mark.id().to_owned(), principle };
     // The note stays out of it: what is chained cannot be taken back.
     Act { time, by: reviewer, reason: "review".to_owned(), deed }
+}
+
+async fn keep(connection: &mut AnyConnection, label: &Label) -> Result<(), Fault> {
+    let fact = labelled(&mut *connection, (&label.event, &label.direction)).await?.ok_or(Fault::RowNotFound)?;
+    let insert = "INSERT INTO labels (event, direction, reviewer, mark, principle, note, time) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    sqlx::query(insert)
+        .bind(label.event.clone())
+        .bind(label.direction.clone())
+        .bind(label.reviewer.clone())
+        .bind(label.mark.id())
+        .bind(label.principle.clone())
+        .bind(label.note.clone())
+        .bind(label.time)
+        .execute(&mut *connection)
+        .await?;
+    sum_up(connection, &fact).await
 }
 
 pub(super) fn read(row: &AnyRow) -> Result<Label, Fault> {

@@ -2,12 +2,15 @@
 
 use super::facts::{Fact, columns};
 use super::store::{Fault, Store};
-use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe, Row};
 
 /// More than so many are not counted.
 pub const COUNTED: i64 = 10_000;
+
+/// Nor is it looked at more than so many for it.
+const LOOKED: i64 = 30_000;
 
 /// So few rows of a score are sorted; where there are more, the newest are soon met.
 const FEW: i64 = 2000;
@@ -55,7 +58,7 @@ pub struct Wanted {
 pub struct Count {
     /// So many.
     pub n: i64,
-    /// Or more: they were not counted further.
+    /// Or more: it was not counted further.
     pub more: bool,
 }
 
@@ -66,22 +69,26 @@ enum Value {
     Real(f64),
 }
 
-/// The conditions of a query, and their values.
+/// The conditions of a query, and their values: those that an index leads to, and those that are looked at then.
 #[derive(Default)]
 struct Conditions {
-    all: Vec<String>,
+    led: Vec<String>,
+    looked: Vec<String>,
     values: Vec<Value>,
 }
 
 impl Conditions {
-    /// Adds a condition, in which `?` stands for a value.
-    fn add(&mut self, condition: &str, value: Value) {
+    /// Adds a condition, in which `?` stands for a value. Databases guess which index is best, and differently: what is not to lead
+    /// is spelt so that no index has it.
+    fn add(&mut self, is_led: bool, condition: &str, value: Value) {
         self.values.push(value);
-        self.all.push(condition.replace('?', &format!("${}", self.values.len())));
+        let condition = condition.replace('?', &format!("${}", self.values.len()));
+        if is_led { &mut self.led } else { &mut self.looked }.push(condition);
     }
 
-    fn clause(&self) -> String {
-        if self.all.is_empty() { String::new() } else { format!(" WHERE {}", self.all.join(" AND ")) }
+    fn clause<'a>(of: impl IntoIterator<Item = &'a String>) -> String {
+        let all: Vec<&str> = of.into_iter().map(String::as_str).collect();
+        if all.is_empty() { "1 = 1".to_owned() } else { all.join(" AND ") }
     }
 
     fn bound(self, query: String) -> Query<'static, Any, AnyArguments> {
@@ -120,7 +127,7 @@ impl Wanted {
         ]
     }
 
-    /// Which index leads there: chosen here, since databases guess, and differently.
+    /// Which index leads there.
     fn lead(&self) -> Lead {
         if self.event.is_some() {
             return Lead::Event;
@@ -137,50 +144,55 @@ impl Wanted {
         }
     }
 
+    /// The same by score and direction alone, of which there is an index.
+    fn by_score(&self) -> Self {
+        Self { score: self.score, direction: self.direction.clone(), ..Self::default() }
+    }
+
     fn conditions(&self, lead: Lead) -> Conditions {
         let mut all = Conditions::default();
         for (name, value, common) in self.columns() {
             let Some(value) = value else { continue };
             let is_lead = lead == Lead::Column(name) || (lead == Lead::Pair && ["tenant", "audience"].contains(&name));
-            // No index on what is joined to nothing.
-            let left = if is_lead || (lead == Lead::Score && name == "direction") {
-                name.to_owned()
-            } else {
-                format!("{name} || ''")
-            };
-            all.add(&format!("{left} = ?"), Value::Text(value.clone()));
+            let is_led = is_lead || (lead == Lead::Score && name == "direction");
+            let left = if is_led { name.to_owned() } else { format!("{name} || ''") };
+            all.add(is_led, &format!("{left} = ?"), Value::Text(value.clone()));
             if is_lead && !["?", "*"].contains(&common) && !(lead == Lead::Pair && name == "audience") {
-                all.all.push(format!("{name} <> '{common}'"));
+                all.led.push(format!("{name} <> '{common}'"));
             }
         }
         let is_time = !matches!(lead, Lead::Event | Lead::Score);
         let time = if is_time { "time" } else { "time + 0" };
         for (end, sign) in [(self.from, ">="), (self.until, "<")] {
             if let Some(end) = end {
-                all.add(&format!("{time} {sign} ?"), Value::Int(end));
+                all.add(is_time, &format!("{time} {sign} ?"), Value::Int(end));
             }
         }
         if let Some((low, high)) = self.score {
-            let score = if lead == Lead::Score { "violation" } else { "violation + 0" };
-            all.add(&format!("{score} >= ?"), Value::Real(low));
-            all.add(&format!("{score} <= ?"), Value::Real(high));
-            if lead == Lead::Score && self.direction.is_none() {
-                all.all.push("direction IN ('prompt', 'completion')".to_owned());
+            let is_led = lead == Lead::Score;
+            let score = if is_led { "violation" } else { "violation + 0" };
+            all.add(is_led, &format!("{score} >= ?"), Value::Real(low));
+            all.add(is_led, &format!("{score} <= ?"), Value::Real(high));
+            if is_led && self.direction.is_none() {
+                all.led.push("direction IN ('prompt', 'completion')".to_owned());
             }
         }
         if let Some(event) = &self.event {
             if event.len() < PREFIX {
-                all.add("event = ?", Value::Text(event.clone()));
+                all.add(true, "event = ?", Value::Text(event.clone()));
             } else {
                 // Ids are hexadecimal, of which nothing comes after `z`, in the order of any language.
-                all.add("event >= ?", Value::Text(event.clone()));
-                all.add("event < ?", Value::Text(format!("{event}z")));
-                all.add(&format!("substr(event, 1, {}) = ?", event.chars().count()), Value::Text(event.clone()));
+                all.add(true, "event >= ?", Value::Text(event.clone()));
+                all.add(true, "event < ?", Value::Text(format!("{event}z")));
+                let part = format!("substr(event, 1, {}) = ?", event.chars().count());
+                all.add(false, &part, Value::Text(event.clone()));
             }
         }
         if let Some(reviewed) = self.reviewed {
-            let column = if lead == Lead::Reviewed { "reviewed" } else { "reviewed + 0" };
-            all.all.push(format!("{column} = {}", i64::from(reviewed)));
+            match lead {
+                Lead::Reviewed => all.led.push("reviewed = 1".to_owned()),
+                _ => all.looked.push(format!("reviewed + 0 = {}", i64::from(reviewed))),
+            }
         }
         all
     }
@@ -198,28 +210,32 @@ impl Store {
         let time = if matches!(lead, Lead::Event | Lead::Score) { "time + 0" } else { "time" };
         if let Some(before) = wanted.before {
             let Some(at) = self.fact(before).await? else { return Ok(Vec::new()) };
-            all.add(&format!("{time} <= ?"), Value::Int(at.time));
+            all.add(time == "time", &format!("{time} <= ?"), Value::Int(at.time));
             all.values.push(Value::Int(at.time));
             all.values.push(Value::Int(before));
             let places = (all.values.len() - 1, all.values.len());
-            all.all.push(format!("({time} < ${} OR seq + 0 < ${})", places.0, places.1));
+            all.looked.push(format!("({time} < ${} OR seq + 0 < ${})", places.0, places.1));
         }
         let query = format!(
-            "SELECT {} FROM facts AS f{} ORDER BY {time} DESC, seq DESC LIMIT {limit}",
+            "SELECT {} FROM facts AS f WHERE {} ORDER BY {time} DESC, seq DESC LIMIT {limit}",
             columns("f"),
-            all.clause()
+            Conditions::clause(all.led.iter().chain(&all.looked))
         );
         all.bound(query).fetch_all(&self.pool).await?.iter().map(|row| Fact::read(row, 0)).collect()
     }
 
-    /// How many decisions are wanted, up to [`COUNTED`].
+    /// How many decisions are wanted: up to [`COUNTED`], and to as many as can be found while someone waits.
     ///
     /// # Errors
     /// When they cannot be read.
     pub async fn counted(&self, wanted: &Wanted) -> Result<Count, Fault> {
-        let lead = self.lead(wanted).await?;
-        let n = self.at_most(wanted.conditions(lead), COUNTED + 1).await?;
-        Ok(Count { n: n.min(COUNTED), more: n > COUNTED })
+        let by_score = wanted.by_score();
+        let is_by_score = wanted.score.is_some() && (Wanted { before: None, ..wanted.clone() }) == by_score;
+        let lead = if is_by_score { Lead::Score } else { self.lead(wanted).await? };
+        let all = wanted.conditions(lead);
+        let most = if all.looked.is_empty() { COUNTED + 1 } else { LOOKED };
+        let (looked, n) = self.at_most(all, most).await?;
+        Ok(Count { n: n.min(COUNTED), more: n > COUNTED || looked == LOOKED })
     }
 
     /// The decision at a place of the chain, in short.
@@ -244,17 +260,24 @@ impl Store {
 
     async fn lead(&self, wanted: &Wanted) -> Result<Lead, Fault> {
         let lead = wanted.lead();
-        if lead != Lead::Time || wanted.score.is_none() {
+        // What is rare is few already.
+        let is_common = !matches!(lead, Lead::Event | Lead::Column("type" | "rule" | "principle" | "scan" | "action"));
+        if !is_common || wanted.score.is_none() {
             return Ok(lead);
         }
-        let by_score = Wanted { score: wanted.score, direction: wanted.direction.clone(), ..Wanted::default() };
-        let n = self.at_most(by_score.conditions(Lead::Score), FEW + 1).await?;
-        Ok(if n > FEW { Lead::Time } else { Lead::Score })
+        let (n, _) = self.at_most(wanted.by_score().conditions(Lead::Score), FEW + 1).await?;
+        Ok(if n > FEW { lead } else { Lead::Score })
     }
 
-    async fn at_most(&self, all: Conditions, most: i64) -> Result<i64, Fault> {
-        let query = format!("SELECT COUNT(*) FROM (SELECT 1 FROM facts{} LIMIT {most}) AS some", all.clause());
-        let read = |row: AnyRow| row.try_get(0);
-        all.bound(query).fetch_one(&self.pool).await.and_then(read)
+    /// How many rows an index leads to, and how many of them are wanted; not more than `most` are looked at.
+    async fn at_most(&self, all: Conditions, most: i64) -> Result<(i64, i64), Fault> {
+        let query = format!(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(hit), 0) AS BIGINT) FROM \
+             (SELECT CASE WHEN {} THEN 1 ELSE 0 END AS hit FROM facts WHERE {} LIMIT {most}) AS found",
+            Conditions::clause(&all.looked),
+            Conditions::clause(&all.led)
+        );
+        let row = all.bound(query).fetch_one(&self.pool).await?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
     }
 }

@@ -172,7 +172,7 @@ impl Store {
         let begin = |row: &AnyRow| row.try_get::<i64, _>(0);
         let mut counts: BTreeMap<i64, Counts> = BTreeMap::new();
         for row in self.sums(range, ("hours", &format!("start - start % {step}"), COUNTED)).await? {
-            count(counts.entry(begin(&row)?).or_default(), &row)?;
+            count(counts.entry(begin(&row)?).or_default(), (&row, 1))?;
         }
         let mut took: BTreeMap<i64, Vec<(i64, u64)>> = BTreeMap::new();
         for row in self.sums(range, ("latencies", &format!("start - start % {step}"), "bucket")).await? {
@@ -187,18 +187,24 @@ impl Store {
         Ok(steps.map(point).collect())
     }
 
-    /// How many were decided by one thing or another, the most first.
+    /// How many were decided by one thing and by another, the most first: for each of `by` its own list, all from one reading.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn totals(&self, range: &Range, by: By) -> Result<Vec<(String, Counts)>, Fault> {
-        let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
-        for row in self.sums(range, ("hours", by.column(), COUNTED)).await? {
-            count(counts.entry(row.try_get(0)?).or_default(), &row)?;
+    pub async fn totals(&self, range: &Range, by: &[By]) -> Result<Vec<Vec<(String, Counts)>>, Fault> {
+        let columns: Vec<&str> = by.iter().map(|by| by.column()).collect();
+        let mut lists: Vec<BTreeMap<String, Counts>> = by.iter().map(|_| BTreeMap::new()).collect();
+        for row in self.sums(range, ("hours", &columns.join(", "), COUNTED)).await? {
+            for (place, list) in lists.iter_mut().enumerate() {
+                count(list.entry(row.try_get(place)?).or_default(), (&row, by.len()))?;
+            }
         }
-        let mut counts: Vec<(String, Counts)> = counts.into_iter().collect();
-        counts.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.all));
-        Ok(counts)
+        let sorted = |list: BTreeMap<String, Counts>| {
+            let mut list: Vec<(String, Counts)> = list.into_iter().collect();
+            list.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.all));
+            list
+        };
+        Ok(lists.into_iter().map(sorted).collect())
     }
 
     /// How long judging took, over all of a range.
@@ -214,7 +220,8 @@ impl Store {
 
     /// Sums of a table over a range: what they are by, what is told apart, and how many.
     async fn sums(&self, range: &Range, (table, by, apart): (&str, &str, &str)) -> Result<Vec<AnyRow>, Fault> {
-        let places: Vec<String> = (1..=apart.matches(", ").count() + 2).map(|place| place.to_string()).collect();
+        let columns = [by, apart].map(|columns| columns.matches(", ").count() + 1);
+        let places: Vec<String> = (1..=columns.iter().sum()).map(|place: usize| place.to_string()).collect();
         let (filter, texts) = range.filter(4);
         let query = format!(
             "SELECT {by}, {apart}, CAST(SUM(n) AS BIGINT) FROM {table} \
@@ -226,10 +233,10 @@ impl Store {
     }
 }
 
-/// Adds a row of [`COUNTED`].
-fn count(counts: &mut Counts, row: &AnyRow) -> Result<(), Fault> {
-    let [action, rule, scan]: [String; 3] = [row.try_get(1)?, row.try_get(2)?, row.try_get(3)?];
-    let (refused, n) = (row.try_get::<i64, _>(4)? == 1, unsigned(row.try_get(5)?));
+/// Adds a row whose columns from `first` on are [`COUNTED`].
+fn count(counts: &mut Counts, (row, first): (&AnyRow, usize)) -> Result<(), Fault> {
+    let [action, rule, scan]: [String; 3] = [row.try_get(first)?, row.try_get(first + 1)?, row.try_get(first + 2)?];
+    let (refused, n) = (row.try_get::<i64, _>(first + 3)? == 1, unsigned(row.try_get(first + 4)?));
     counts.add((&action, &rule), n);
     for (is_so, of) in [
         (refused, &mut counts.own_refusals),

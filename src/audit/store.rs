@@ -50,9 +50,6 @@ impl Stored {
 /// What was wrong with the store.
 pub type Fault = sqlx::Error;
 
-/// Decisions of one insert.
-const ROWS: usize = 500;
-
 const TABLES: [&str; 15] = [
     "CREATE TABLE IF NOT EXISTS decisions (seq BIGINT PRIMARY KEY, time BIGINT NOT NULL, event TEXT NOT NULL, \
      action TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL)",
@@ -341,7 +338,7 @@ pub(super) async fn append(connection: &mut AnyConnection, decisions: &[Decision
             (decision, body, tail.clone())
         })
         .collect();
-    for some in rows.chunks(ROWS) {
+    for some in rows.chunks(facts::rows(6)) {
         let insert = format!(
             "INSERT INTO decisions (seq, time, event, action, body, hash) VALUES {}",
             facts::places(some.len(), 6)

@@ -46,28 +46,14 @@ impl Store {
     /// # Errors
     /// When it is not stored.
     pub async fn act(&self, act: &Act, after: Option<i64>, key: &Signing) -> Result<bool, Fault> {
-        let body = serde_json::to_string(act).map_err(|error| Fault::Encode(error.into()))?;
         let mut transaction = self.pool.begin().await?;
         // Those who act take turns, as those who decide do.
         lock(&mut transaction).await?;
-        let (seq, hash) = last(&mut transaction).await?.unwrap_or_else(|| (0, GENESIS.to_owned()));
-        if after.is_some_and(|after| after != seq) {
-            return Ok(false);
+        let is_done = sign(&mut transaction, act, (after, key)).await?;
+        if is_done {
+            transaction.commit().await?;
         }
-        let signed = Signed::after((seq, &hash), body, key);
-        tracing::info!(seq = signed.seq, hash = signed.hash, signature = signed.signature, "act signed");
-        sqlx::query("INSERT INTO acts (seq, body, hash, key, signature) VALUES ($1, $2, $3, $4, $5)")
-            .bind(signed.seq)
-            .bind(signed.body.clone())
-            .bind(signed.hash.clone())
-            .bind(signed.key)
-            .bind(signed.signature)
-            .execute(&mut *transaction)
-            .await?;
-        // The chain of decisions, which is signed every so often, tells of it: it cannot be cut off unseen.
-        append(&mut transaction, &[Decision::of_act(act.time, signed.seq, &signed.hash)]).await?;
-        transaction.commit().await?;
-        Ok(true)
+        Ok(is_done)
     }
 
     /// Keeps the texts of a policy, and gives its version: the one that it has already, or the next.
@@ -102,6 +88,32 @@ impl Store {
         let query = sqlx::query("SELECT texts FROM policies WHERE version = $1").bind(version);
         query.fetch_optional(&self.pool).await?.map(|row| row.try_get(0)).transpose()
     }
+}
+
+/// Signs an act within a transaction that holds the [`lock`], where `after` is still the last one; says whether it was.
+pub(super) async fn sign(
+    connection: &mut AnyConnection,
+    act: &Act,
+    (after, key): (Option<i64>, &Signing),
+) -> Result<bool, Fault> {
+    let body = serde_json::to_string(act).map_err(|error| Fault::Encode(error.into()))?;
+    let (seq, hash) = last(&mut *connection).await?.unwrap_or_else(|| (0, GENESIS.to_owned()));
+    if after.is_some_and(|after| after != seq) {
+        return Ok(false);
+    }
+    let signed = Signed::after((seq, &hash), body, key);
+    tracing::info!(seq = signed.seq, hash = signed.hash, signature = signed.signature, "act signed");
+    sqlx::query("INSERT INTO acts (seq, body, hash, key, signature) VALUES ($1, $2, $3, $4, $5)")
+        .bind(signed.seq)
+        .bind(signed.body.clone())
+        .bind(signed.hash.clone())
+        .bind(signed.key)
+        .bind(signed.signature)
+        .execute(&mut *connection)
+        .await?;
+    // The chain of decisions, which is signed every so often, tells of it: it cannot be cut off unseen.
+    append(connection, &[Decision::of_act(act.time, signed.seq, &signed.hash)]).await?;
+    Ok(true)
 }
 
 async fn last(connection: &mut AnyConnection) -> Result<Option<(i64, String)>, Fault> {

@@ -39,7 +39,7 @@ pub type Fault = sqlx::Error;
 /// Decisions of one insert.
 const ROWS: usize = 500;
 
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "CREATE TABLE IF NOT EXISTS decisions (seq BIGINT PRIMARY KEY, time BIGINT NOT NULL, event TEXT NOT NULL, \
      action TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS decisions_time ON decisions (time)",
@@ -58,6 +58,8 @@ const TABLES: [&str; 13] = [
      until BIGINT NOT NULL, text TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS texts_event ON texts (event)",
     "CREATE INDEX IF NOT EXISTS texts_until ON texts (until)",
+    "CREATE TABLE IF NOT EXISTS drafts (name TEXT PRIMARY KEY, text TEXT NOT NULL, based_on BIGINT NOT NULL, \
+     by_whom TEXT NOT NULL, time BIGINT NOT NULL)",
 ];
 
 impl Store {
@@ -102,8 +104,7 @@ impl Store {
         if !is_sqlite {
             // Those of a fleet that start at once make the tables one after the other, and not beside one that writes already.
             sqlx::query("SELECT pg_advisory_xact_lock(5031403716)").execute(&mut *transaction).await?;
-            let found =
-                sqlx::query("SELECT to_regclass('texts_until') IS NOT NULL").fetch_one(&mut *transaction).await?;
+            let found = sqlx::query("SELECT to_regclass('drafts') IS NOT NULL").fetch_one(&mut *transaction).await?;
             is_there = found.try_get(0)?;
         }
         for table in TABLES.iter().filter(|_| !is_there) {

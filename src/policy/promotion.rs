@@ -83,7 +83,7 @@ impl Standing {
                 self.take_back(*version, *to);
                 self.shadow = Some(*version);
             }
-            Deed::Read { .. } | Deed::Exported { .. } => {}
+            Deed::Read { .. } | Deed::Exported { .. } | Deed::DraftSaved { .. } | Deed::DraftRemoved { .. } => {}
         }
     }
 

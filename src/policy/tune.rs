@@ -1,6 +1,7 @@
 //! Thresholds from what reviewers said of decisions: the lowest that keeps within a part of false positives, or the highest that
 //! reaches a recall, each with its 95% interval (Wilson, 1927). Too few labels give no threshold.
 
+use super::edit::{Change, edit};
 use super::message::Audience;
 use super::rule::{Effect, Rule, Score};
 use super::{Direction, Policy};
@@ -8,7 +9,6 @@ use crate::audit::decision::{Decision, Seen};
 use crate::audit::label::{Mark, stopped};
 use std::fmt;
 use std::str::FromStr;
-use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 /// What a threshold is to reach.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,14 +51,16 @@ impl Rate {
     /// The lower and the upper end of the 95% interval.
     #[must_use]
     pub fn interval(self) -> (f64, f64) {
-        let (total, rate, z) = (self.total as f64, self.rate(), 1.96);
+        let (total, rate, z) = (self.total as f64, self.part(), 1.96);
         let middle = rate + z * z / (2.0 * total);
         let spread = z * ((rate * (1.0 - rate) + z * z / (4.0 * total)) / total).sqrt();
         let scale = 1.0 + z * z / total;
         (((middle - spread) / scale).max(0.0), ((middle + spread) / scale).min(1.0))
     }
 
-    fn rate(self) -> f64 {
+    /// The part itself, of 1.
+    #[must_use]
+    pub fn part(self) -> f64 {
         self.hits as f64 / self.total as f64
     }
 }
@@ -66,7 +68,7 @@ impl Rate {
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (low, high) = self.interval();
-        let [rate, low, high] = [self.rate(), low, high].map(|part| part * 100.0);
+        let [rate, low, high] = [self.part(), low, high].map(|part| part * 100.0);
         write!(f, "{rate:.2}% ({low:.2}% to {high:.2}%, {} of {})", self.hits, self.total)
     }
 }
@@ -133,8 +135,8 @@ pub fn tune(examples: &[(f32, bool)], target: Target) -> Result<Tuned, String> {
         Tuned { threshold, false_positives: over(&good, threshold), recall: over(&bad, threshold) }
     };
     let tuned = match target {
-        Target::Fpr(part) => (1..100).map(at).find(|tuned| tuned.false_positives.rate() <= part),
-        Target::Recall(part) => (1..100).rev().map(at).find(|tuned| tuned.recall.rate() >= part),
+        Target::Fpr(part) => (1..100).map(at).find(|tuned| tuned.false_positives.part() <= part),
+        Target::Recall(part) => (1..100).rev().map(at).find(|tuned| tuned.recall.part() >= part),
     };
     tuned.ok_or_else(|| "no threshold between 0.01 and 0.99 reaches the target".to_owned())
 }
@@ -145,33 +147,12 @@ pub fn tune(examples: &[(f32, bool)], target: Target) -> Result<Tuned, String> {
 /// # Errors
 /// When the file is not TOML.
 pub fn with_thresholds(text: &str, thresholds: &[(String, f32)]) -> Result<String, String> {
-    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| error.to_string())?;
-    let rules = document.entry("rules").or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
-    let rules = rules.as_array_of_tables_mut().ok_or("rules: expected [[rules]] tables")?;
-    for (name, threshold) in thresholds {
-        let threshold = value((f64::from(*threshold) * 100.0).round() / 100.0);
-        let is_named = |rule: &Table| rule.get("name").and_then(Item::as_str) == Some(name);
-        let place = rules.iter().position(is_named);
-        match place.and_then(|place| rules.get_mut(place)) {
-            Some(rule) => match rule.get_mut("threshold") {
-                Some(item) => {
-                    let decor = item.as_value().map(|old| old.decor().clone());
-                    *item = threshold;
-                    if let (Some(new), Some(decor)) = (item.as_value_mut(), decor) {
-                        *new.decor_mut() = decor;
-                    }
-                }
-                None => drop(rule.insert("threshold", threshold)),
-            },
-            None => {
-                let mut rule = Table::new();
-                rule.insert("name", value(name));
-                rule.insert("threshold", threshold);
-                rules.push(rule);
-            }
-        }
-    }
-    Ok(document.to_string())
+    let change = |(name, threshold): &(String, f32)| {
+        let hundredths = (f64::from(*threshold) * 100.0).round() / 100.0;
+        Change::Threshold(name.clone(), hundredths as f32)
+    };
+    let changes: Vec<Change> = thresholds.iter().map(change).collect();
+    edit("", text, &changes).map_err(|fault| fault.message)
 }
 
 /// The rules whose thresholds can be tuned: those in force that stop by how likely a violation is, and by nothing else.

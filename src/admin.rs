@@ -1,5 +1,6 @@
-//! The admin port: health, readiness, metrics, and the policy in force.
+//! The admin port: health, readiness, metrics, the policy in force, and the console.
 
+use crate::console::{self, Console, moved};
 use crate::policy::reload::InForce;
 use crate::proxy::Proxy;
 use crate::response::{Body, json, text};
@@ -25,8 +26,25 @@ impl Readiness {
 const PLAIN: &str = "text/plain; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Answers one request of an operator.
-pub async fn handle(proxy: &Proxy, ready: &Readiness, request: &Request<Incoming>) -> Response<Body> {
+/// Answers one request of an operator, or has the console answer it, where there is one.
+pub async fn handle(
+    console: Option<&Console>,
+    (proxy, ready): (&Proxy, &Readiness),
+    request: Request<Incoming>,
+) -> Response<Body> {
+    if let Some(console) = console {
+        match request.uri().path() {
+            "/" => return moved("/console/"),
+            path if path == "/console" || path.starts_with("/console/") => {
+                return console::handle(console, request).await;
+            }
+            _ => {}
+        }
+    }
+    operate(proxy, ready, &request).await
+}
+
+async fn operate(proxy: &Proxy, ready: &Readiness, request: &Request<Incoming>) -> Response<Body> {
     if (request.method(), request.uri().path()) == (&Method::POST, "/policy/reload") {
         return reload(proxy).await;
     }

@@ -2,10 +2,12 @@
 //! port is bound.
 
 mod callers;
+mod console;
 mod routes;
 mod second_opinion;
 mod value;
 
+pub use console::{Attempts, Console};
 pub use value::{LogFormat, Secret};
 
 use crate::audit::key::Public;
@@ -17,6 +19,7 @@ use crate::policy::message::Audience;
 use crate::policy::reload::Source;
 use crate::route::{Flow, Rule};
 use config::{Environment, File, FileFormat};
+use console::RawConsole;
 use http::{HeaderValue, Uri};
 use routes::RawRoute;
 use second_opinion::RawSecondOpinion;
@@ -38,6 +41,7 @@ pub struct RawConfig {
     second_opinion: RawSecondOpinion,
     audit: RawAudit,
     promotion: Promotion,
+    console: RawConsole,
     limits: RawLimits,
     log: Log,
     #[serde(default)]
@@ -152,6 +156,8 @@ pub struct Config {
     pub audit: Option<Audit>,
     /// How a version of the policy comes in force.
     pub promotion: Promotion,
+    /// How the console is served.
+    pub console: Console,
     /// What a request may cost.
     pub limits: Limits,
     /// How the log is written.
@@ -294,7 +300,7 @@ impl Config {
 
 impl RawConfig {
     fn check(self, mut faults: Vec<String>) -> Result<Config, Vec<String>> {
-        let Self { server, upstream, guard, second_opinion, audit, promotion, limits, log, routes } = self;
+        let Self { server, upstream, guard, second_opinion, audit, promotion, console, limits, log, routes } = self;
         let listen = address(&server.listen, "server.listen", &mut faults);
         let admin_listen = address(&server.admin_listen, "server.admin_listen", &mut faults);
         let upstream_url = url(&upstream.url, "upstream.url", &mut faults);
@@ -314,13 +320,11 @@ impl RawConfig {
                 faults.push(format!("{key}: expected at least 1"));
             }
         }
-        if guard.keep_alive.0.is_zero() {
-            faults.push("guard.keep_alive: expected more than 0s".to_owned());
-        }
         let audience = audience(&guard.audience, &mut faults);
-        let policy = policy(&guard.policy, &audit, &mut faults);
+        let policy = guard.checked(&audit, &mut faults);
         promotion.check(&mut faults);
         let audit = audit.checked(&mut faults);
+        let console = console.checked(admin_listen, &mut faults);
         let flow = Flow { mode: guard.stream, speculative: guard.speculative, audience, part2: guard.part2 };
         let routes = routes::checked(routes, flow, &mut faults);
         let callers = callers::checked(&guard, &mut faults);
@@ -348,12 +352,26 @@ impl RawConfig {
             manner: Manner { style: guard.refusal, finish: guard.finish_reason },
             audit,
             promotion,
+            console,
             limits: limits.checked(),
             streaming: Streaming { flow, keep_alive: guard.keep_alive.0 },
             log,
             routes,
             callers,
         })
+    }
+}
+
+impl RawGuard {
+    fn checked(&self, audit: &RawAudit, faults: &mut Vec<String>) -> Source {
+        if self.keep_alive.0.is_zero() {
+            faults.push("guard.keep_alive: expected more than 0s".to_owned());
+        }
+        let policy = Source::named(&self.policy);
+        if policy == Source::Store && audit.url.0 == "none" {
+            faults.push("guard.policy: \"store\" needs an audit store, and audit.url is \"none\"".to_owned());
+        }
+        policy
     }
 }
 
@@ -408,14 +426,6 @@ impl RawLimits {
             connections: self.connections,
         }
     }
-}
-
-fn policy(name: &str, audit: &RawAudit, faults: &mut Vec<String>) -> Source {
-    let policy = Source::named(name);
-    if policy == Source::Store && audit.url.0 == "none" {
-        faults.push("guard.policy: \"store\" needs an audit store, and audit.url is \"none\"".to_owned());
-    }
-    policy
 }
 
 fn audience(name: &str, faults: &mut Vec<String>) -> Option<Audience> {

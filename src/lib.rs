@@ -22,7 +22,7 @@
 //! Those who already run a gateway ask for the verdict alone: [`plug`].
 //!
 //! Everything that keeps a request from an answer is a [`error::ProxyError`]. [`admin`] answers the operators,
-//! [`config`] reads the settings, [`digest`] names models and policies by their bytes,
+//! [`console`] those who look after what is refused, [`config`] reads the settings, [`digest`] names models and policies by their bytes,
 //! [`demo`] stands in for an LLM that is not there yet, and [`commands`] holds what the
 //! binary can do.
 
@@ -80,6 +80,8 @@ pub mod error;
 pub mod digest;
 
 pub mod admin;
+
+pub mod console;
 
 pub mod config;
 

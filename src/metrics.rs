@@ -26,6 +26,7 @@ pub struct Metrics {
     client_errors: IntCounterVec,
     reloads: IntCounterVec,
     opinions: IntCounterVec,
+    sign_ins: IntCounterVec,
     audit: Audit,
 }
 
@@ -55,6 +56,27 @@ impl Stage {
             Self::Prompt => "prompt",
             Self::Upstream => "upstream",
             Self::Completion => "completion",
+        }
+    }
+}
+
+/// What became of an attempt to sign in to the console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignIn {
+    /// It opened a session.
+    Accepted,
+    /// The name or the password was wrong.
+    Rejected,
+    /// There were too many.
+    Limited,
+}
+
+impl SignIn {
+    const fn id(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::Limited => "limited",
         }
     }
 }
@@ -92,9 +114,7 @@ impl Metrics {
         let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help)?);
         let stages = HistogramOpts::new("nonnocere_stage_duration_seconds", "Time spent in each stage of a request.");
         let held = HistogramOpts::new("nonnocere_stream_held_seconds", "How long events of streams were held back.");
-        let build =
-            IntCounterVec::new(Opts::new("nonnocere_build_info", "Always 1; the version is a label."), &["version"])?;
-        registered(&registry, build)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).inc();
+        build_info(&registry)?;
         Ok(Self {
             requests: counter(
                 "nonnocere_decisions_total",
@@ -141,6 +161,7 @@ impl Metrics {
                 "Uncertain texts by what a judge model said of them, or why it said nothing.",
                 &["outcome"],
             )?,
+            sign_ins: sign_ins(&registry)?,
             audit: Audit::new(&registry)?,
             registry,
         })
@@ -207,6 +228,11 @@ impl Metrics {
         self.opinions.with_label_values(&[outcome.id()]).inc();
     }
 
+    /// Counts an attempt to sign in to the console.
+    pub fn signed_in(&self, result: SignIn) {
+        self.sign_ins.with_label_values(&[result.id()]).inc();
+    }
+
     /// Counts decisions that the audit store took.
     pub fn stored(&self, count: usize) {
         self.audit.decisions.with_label_values(&["stored"]).inc_by(count as u64);
@@ -251,6 +277,21 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+fn build_info(registry: &Registry) -> prometheus::Result<()> {
+    let build = Opts::new("nonnocere_build_info", "Always 1; the version is a label.");
+    let build = registered(registry, IntCounterVec::new(build, &["version"])?)?;
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).inc();
+    Ok(())
+}
+
+fn sign_ins(registry: &Registry) -> prometheus::Result<IntCounterVec> {
+    let tried = Opts::new(
+        "nonnocere_console_sign_ins_total",
+        "Attempts to sign in to the console: accepted, rejected, or limited.",
+    );
+    registered(registry, IntCounterVec::new(tried, &["result"])?)
 }
 
 fn registered<C: Collector + Clone + 'static>(registry: &Registry, series: C) -> prometheus::Result<C> {

@@ -10,6 +10,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -29,7 +30,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `handle` until told to stop, then drains.
+    /// Serves `handle` until told to stop, then drains. Each request knows who it is from: its extensions hold the peer's
+    /// [`SocketAddr`].
     pub async fn run<H, F>(mut self, handle: H)
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
@@ -44,8 +46,13 @@ impl Server {
                 () = told_to_stop(&mut self.shutdown) => break,
             };
             match accepted {
-                Ok((stream, permit)) => {
-                    let connection = serve(stream, self.limits.header_timeout, handle.clone(), self.shutdown.clone());
+                Ok((stream, peer, permit)) => {
+                    let handle = handle.clone();
+                    let handle = move |mut request: Request<Incoming>| {
+                        request.extensions_mut().insert(peer);
+                        handle(request)
+                    };
+                    let connection = serve(stream, self.limits.header_timeout, handle, self.shutdown.clone());
                     open.spawn(async move {
                         connection.await;
                         drop(permit);
@@ -69,10 +76,10 @@ impl Server {
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, permit))
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, permit))
 }
 
 async fn serve<H, F>(stream: TcpStream, header_timeout: Duration, handle: H, mut shutdown: watch::Receiver<bool>)

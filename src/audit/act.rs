@@ -3,6 +3,7 @@
 
 use super::chain::link;
 use super::key::{Public, Signing};
+use crate::console::account::Role;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -124,13 +125,50 @@ pub enum Deed {
         /// The draft's name.
         draft: String,
     },
+    /// Someone signed in to the console.
+    SignedIn {
+        /// How: `password`, or the name of who vouched for them.
+        with: String,
+    },
+    /// Someone signed out of the console.
+    SignedOut,
+    /// An account of the console was changed.
+    AccountChanged {
+        /// The account.
+        account: String,
+        /// What was changed.
+        change: Change,
+    },
+}
+
+/// What was changed of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It was made, with this role.
+    Added(Role),
+    /// It has this role now.
+    Role(Role),
+    /// It has another password.
+    Password,
+    /// It is gone.
+    Removed,
 }
 
 impl Deed {
-    /// Whether it says which policy is in force; nothing else that is done changes that.
+    /// Whether it says which policy is in force. The others say nothing of it, by whichever key they are signed.
     #[must_use]
     pub const fn is_of_policy(&self) -> bool {
-        matches!(self, Self::Proposed(_) | Self::Promoted { .. } | Self::RolledBack { .. } | Self::FellBack { .. })
+        match self {
+            Self::Proposed(_) | Self::Promoted { .. } | Self::RolledBack { .. } | Self::FellBack { .. } => true,
+            Self::Read { .. }
+            | Self::Exported { .. }
+            | Self::DraftSaved { .. }
+            | Self::DraftRemoved { .. }
+            | Self::SignedIn { .. }
+            | Self::SignedOut
+            | Self::AccountChanged { .. } => false,
+        }
     }
 }
 
@@ -227,13 +265,13 @@ pub fn proven(acts: &[Signed], keys: &[Public]) -> Result<Vec<Act>, i64> {
     read(acts, |signed, _| signed.is_by(keys))
 }
 
-/// The same for whoever follows the policy: that somebody read a text, or wrote a draft, says nothing of it, by whichever key it
-/// is signed.
+/// The same for whoever follows the policy: that somebody read a text or signed in says nothing of it, by whichever key it is signed.
 ///
 /// # Errors
 /// The place of the first one that does not hold.
 pub fn followed(acts: &[Signed], keys: &[Public]) -> Result<Vec<Act>, i64> {
-    read(acts, |signed, act| signed.is_by(keys) || !act.deed.is_of_policy())
+    // What says nothing of it is by far the most, and costs no look at a signature.
+    read(acts, |signed, act| !act.deed.is_of_policy() || signed.is_by(keys))
 }
 
 fn read(acts: &[Signed], holds: impl Fn(&Signed, &Act) -> bool) -> Result<Vec<Act>, i64> {

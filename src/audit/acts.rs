@@ -47,13 +47,11 @@ impl Store {
     /// When it is not stored.
     pub async fn act(&self, act: &Act, after: Option<i64>, key: &Signing) -> Result<bool, Fault> {
         let mut transaction = self.pool.begin().await?;
-        // Those who act take turns, as those who decide do.
-        lock(&mut transaction).await?;
-        let is_done = sign(&mut transaction, act, (after, key)).await?;
-        if is_done {
+        let is_last = add(&mut transaction, act, after, key).await?;
+        if is_last {
             transaction.commit().await?;
         }
-        Ok(is_done)
+        Ok(is_last)
     }
 
     /// Keeps the texts of a policy, and gives its version: the one that it has already, or the next.
@@ -90,13 +88,16 @@ impl Store {
     }
 }
 
-/// Signs an act within a transaction that holds the [`lock`], where `after` is still the last one; says whether it was.
-pub(super) async fn sign(
+/// Adds an act within a transaction, where `after` is still the last one; says whether it was.
+pub(crate) async fn add(
     connection: &mut AnyConnection,
     act: &Act,
-    (after, key): (Option<i64>, &Signing),
+    after: Option<i64>,
+    key: &Signing,
 ) -> Result<bool, Fault> {
     let body = serde_json::to_string(act).map_err(|error| Fault::Encode(error.into()))?;
+    // Those who act take turns, as those who decide do.
+    lock(&mut *connection).await?;
     let (seq, hash) = last(&mut *connection).await?.unwrap_or_else(|| (0, GENESIS.to_owned()));
     if after.is_some_and(|after| after != seq) {
         return Ok(false);
@@ -112,7 +113,7 @@ pub(super) async fn sign(
         .execute(&mut *connection)
         .await?;
     // The chain of decisions, which is signed every so often, tells of it: it cannot be cut off unseen.
-    append(connection, &[Decision::of_act(act.time, signed.seq, &signed.hash)]).await?;
+    append(&mut *connection, &[Decision::of_act(act.time, signed.seq, &signed.hash)]).await?;
     Ok(true)
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// An open store.
 #[derive(Clone)]
 pub struct Store {
-    pub(super) pool: AnyPool,
+    pub(crate) pool: AnyPool,
 }
 
 /// A decision as it is stored.
@@ -39,7 +39,7 @@ pub type Fault = sqlx::Error;
 /// Decisions of one insert.
 const ROWS: usize = 500;
 
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 13] = [
     "CREATE TABLE IF NOT EXISTS decisions (seq BIGINT PRIMARY KEY, time BIGINT NOT NULL, event TEXT NOT NULL, \
      action TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS decisions_time ON decisions (time)",
@@ -58,8 +58,16 @@ const TABLES: [&str; 14] = [
      until BIGINT NOT NULL, text TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS texts_event ON texts (event)",
     "CREATE INDEX IF NOT EXISTS texts_until ON texts (until)",
+];
+
+/// Who may use the console, who does, and what they write there.
+const CONSOLE_TABLES: [&str; 4] = [
     "CREATE TABLE IF NOT EXISTS drafts (name TEXT PRIMARY KEY, text TEXT NOT NULL, based_on BIGINT NOT NULL, \
      by_whom TEXT NOT NULL, time BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS accounts (name TEXT PRIMARY KEY, role TEXT NOT NULL, password TEXT, made BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, account TEXT NOT NULL, began BIGINT NOT NULL, \
+     seen BIGINT NOT NULL, flash TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS sessions_account ON sessions (account)",
 ];
 
 impl Store {
@@ -104,10 +112,11 @@ impl Store {
         if !is_sqlite {
             // Those of a fleet that start at once make the tables one after the other, and not beside one that writes already.
             sqlx::query("SELECT pg_advisory_xact_lock(5031403716)").execute(&mut *transaction).await?;
-            let found = sqlx::query("SELECT to_regclass('drafts') IS NOT NULL").fetch_one(&mut *transaction).await?;
+            let found =
+                sqlx::query("SELECT to_regclass('sessions_account') IS NOT NULL").fetch_one(&mut *transaction).await?;
             is_there = found.try_get(0)?;
         }
-        for table in TABLES.iter().filter(|_| !is_there) {
+        for table in TABLES.iter().chain(&CONSOLE_TABLES).filter(|_| !is_there) {
             sqlx::query(*table).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
@@ -326,7 +335,7 @@ impl Store {
 }
 
 /// Locks the tail in both databases until the transaction ends: the writers of a fleet take turns.
-pub(super) async fn lock(connection: &mut AnyConnection) -> Result<(), Fault> {
+pub(crate) async fn lock(connection: &mut AnyConnection) -> Result<(), Fault> {
     sqlx::query("UPDATE chain_tail SET seq = seq WHERE id = 1").execute(connection).await.map(drop)
 }
 

@@ -1,6 +1,6 @@
 //! `nonnocere policy promote | approve | rollback | history`: which version of the policy is in force, by whose word and why.
 
-use crate::audit::act::{Candidate, Deed};
+use crate::audit::act::{Candidate, Change, Deed};
 use crate::audit::key::Signing;
 use crate::config::Config;
 use crate::guard::Guard;
@@ -8,7 +8,6 @@ use crate::policy::desk::{Desk, Objection, Tried, Waiting, measured, tests_hold}
 use crate::policy::promotion::meant;
 use crate::policy::versions::Versions;
 use std::io::Write;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use crate::audit::act::Word;
@@ -24,20 +23,25 @@ pub struct Wanted {
     pub since: Option<Duration>,
 }
 
-/// The desk at the store that `config` names.
-async fn open(config: &Config, word: &Word) -> anyhow::Result<Desk> {
+/// The versions in the store that `config` names, and the key that signs.
+async fn open(config: &Config, word: &Word) -> anyhow::Result<(Versions, Signing)> {
     super::heard(word)?;
     let none = || anyhow::anyhow!("audit.url is none: no versions are kept");
     let audit = config.audit.as_ref().ok_or_else(none)?;
     let store = super::open_store(audit).await?;
-    let path = audit.key.display();
     anyhow::ensure!(
         word.new_key || audit.key.exists() || store.acts().await?.is_empty(),
-        "audit.key: {path} is not there, and what was done before was signed by another key"
+        "audit.key: {} is not there, and what was done before was signed by another key",
+        audit.key.display()
     );
     let key = Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?;
-    let versions = Versions::new(store, super::trusted(audit)?).by_two(config.promotion.second_approver);
-    Desk::open(versions, Arc::new(key), word.new_key).await.map_err(|why| match why {
+    Ok((Versions::new(store, super::trusted(audit)?).by_two(config.promotion.second_approver), key))
+}
+
+/// The desk at which that key signs.
+async fn desk<'a>(config: &Config, (versions, key): &'a (Versions, Signing), word: &Word) -> anyhow::Result<Desk<'a>> {
+    let path = config.audit.as_ref().map(|audit| audit.key.display().to_string()).unwrap_or_default();
+    Desk::open(versions.clone(), key, word.new_key).await.map_err(|why| match why {
         Objection::NewKey(public) => anyhow::anyhow!(
             "audit.key: {path} has signed nothing here yet; add {public} to audit.trust of all proxies, and say --new-key"
         ),
@@ -52,7 +56,8 @@ async fn open(config: &Config, word: &Word) -> anyhow::Result<Desk> {
 /// When a test does not hold, or the store, the key or the model cannot be used.
 pub async fn promote(config: &Config, Wanted { candidate, share, since }: Wanted, word: Word) -> anyhow::Result<()> {
     let policy = super::policy_named(config, &candidate).await?;
-    let desk = open(config, &word).await?;
+    let opened = open(config, &word).await?;
+    let desk = desk(config, &opened, &word).await?;
     desk.may_come(&policy, share)?;
     let guard = Guard::new(super::start_pool(config)?, config.manner.finish);
     let model = tests_hold(&guard, &policy).await?;
@@ -68,7 +73,8 @@ pub async fn promote(config: &Config, Wanted { candidate, share, since }: Wanted
 /// # Errors
 /// When that is not what is proposed, or the same person proposed it.
 pub async fn approve(config: &Config, proposed: (i64, f64), word: Word) -> anyhow::Result<()> {
-    let desk = open(config, &word).await?;
+    let opened = open(config, &word).await?;
+    let desk = desk(config, &opened, &word).await?;
     let waiting = desk.waiting(proposed, &word.by).await?;
     let Waiting { candidate: Candidate { tests, backtest, .. }, policy, .. } = &waiting;
     writeln!(std::io::stdout(), "{policy}: {tests} tests held; {backtest}")?;
@@ -81,7 +87,8 @@ pub async fn approve(config: &Config, proposed: (i64, f64), word: Word) -> anyho
 /// # Errors
 /// When there is nothing to take back, or to go back to.
 pub async fn rollback(config: &Config, back: Back, word: Word) -> anyhow::Result<()> {
-    let desk = open(config, &word).await?;
+    let opened = open(config, &word).await?;
+    let desk = desk(config, &opened, &word).await?;
     let (standing, to) = desk.roll_back(back, word).await?;
     writeln!(std::io::stdout(), "{standing}")?;
     if config.promotion.second_approver && desk.standing().is_by_one(to) {
@@ -145,5 +152,13 @@ fn told(deed: &Deed) -> String {
         Deed::DraftSaved { draft, digest } => format!("the draft {draft} saved: {digest}"),
         Deed::DraftRemoved { draft } => format!("the draft {draft} removed"),
         Deed::Exported { events } => format!("the texts of {} written out for training", events.join(", ")),
+        Deed::SignedIn { with } => format!("signed in by {with}"),
+        Deed::SignedOut => "signed out".to_owned(),
+        Deed::AccountChanged { account, change } => match change {
+            Change::Added(role) => format!("account {account} made, {}", role.id()),
+            Change::Role(role) => format!("account {account} is now {}", role.id()),
+            Change::Password => format!("account {account} has a new password"),
+            Change::Removed => format!("account {account} removed"),
+        },
     }
 }

@@ -6,6 +6,7 @@ use crate::audit::key::Signing;
 use crate::audit::retention::Retention;
 use crate::audit::spool::Spool;
 use crate::config::{Audit, Config};
+use crate::console::{Console, Records};
 use crate::demo;
 use crate::guard::Guard;
 use crate::guard::judge::Judge;
@@ -56,17 +57,16 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let operators = {
         let (proxy, ready) = (Arc::clone(&proxy), Arc::clone(&ready));
+        let console = self::console(&config, &proxy).await?.map(Arc::new);
         let handle = move |request| {
-            let (proxy, ready) = (Arc::clone(&proxy), Arc::clone(&ready));
-            async move { admin::handle(&proxy, &ready, &request).await }
+            let (console, proxy, ready) = (console.clone(), Arc::clone(&proxy), Arc::clone(&ready));
+            async move { admin::handle(console.as_deref(), (&proxy, &ready), request).await }
         };
         server(admin, &config, &stopping).run(handle)
     };
     let operators = tokio::spawn(operators);
 
     warm_up(&proxy).await?;
-    let proven = proxy.policy.in_force().prove(&proxy.guard).await;
-    proven.map_err(|lines| super::faults("the policy does not pass its own tests", &lines))?;
     let clients = {
         let proxy = Arc::clone(&proxy);
         let handle = move |request| {
@@ -124,6 +124,28 @@ fn proxy(
     })
 }
 
+/// The console, where there is one.
+async fn console(config: &Config, proxy: &Arc<Proxy>) -> anyhow::Result<Option<Console>> {
+    let settings = config.console.clone();
+    if !settings.enabled {
+        return Ok(None);
+    }
+    let records = match &config.audit {
+        None => None,
+        Some(audit) => {
+            let store = super::open_store(audit).await?;
+            if store.accounts().await?.is_empty() {
+                tracing::info!(
+                    "the console has no account yet; `nonnocere console account add NAME --role admin` makes one"
+                );
+            }
+            let key = Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?;
+            Some(Records { store, key, audit: audit.clone(), promotion: config.promotion })
+        }
+    };
+    Console::new(Arc::clone(proxy), records, settings).map(Some).map_err(|why| anyhow::anyhow!(why))
+}
+
 /// Opens the audit store, and starts to write to it.
 async fn journal(audit: &Audit, metrics: &Arc<Metrics>) -> anyhow::Result<Kept> {
     let store = super::open_store(audit).await?;
@@ -178,13 +200,15 @@ fn upstream(config: &Config, url: Uri) -> anyhow::Result<Upstream> {
     Upstream::new(settings).context(CERTIFICATES)
 }
 
-/// Judges a text, so that the first client does not wait for what is made at the first call.
+/// Judges a text, so that the first client does not wait for what is made at the first call; and the policy's own tests.
 async fn warm_up(proxy: &Proxy) -> anyhow::Result<()> {
     let body = Bytes::from_static(br#"{"messages": [{"role": "user", "content": "How is iron deficiency treated?"}]}"#);
     let request =
         Request::parse(Surface::Chat, body, proxy.limits.depth).map_err(|fault| anyhow::anyhow!("{fault:?}"))?;
     let judged = proxy.guard.inspect_request(&proxy.policy.snapshot(), request).await;
-    judged.map(drop).map_err(|why| anyhow::anyhow!("the model did not judge the warm-up text: {why:?}"))
+    judged.map(drop).map_err(|why| anyhow::anyhow!("the model did not judge the warm-up text: {why:?}"))?;
+    let proven = proxy.policy.in_force().prove(&proxy.guard).await;
+    proven.map_err(|lines| super::faults("the policy does not pass its own tests", &lines))
 }
 
 /// Warns of a policy that would ask a judge where there is none: it is legal, and easily forgotten.

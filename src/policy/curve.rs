@@ -269,7 +269,7 @@ impl Curve {
         let shown = |rate: Option<Rate>| {
             rate.map_or(Value::Null, |rate| {
                 let (low, high) = rate.interval();
-                let shown = [rate.part(), low, high].map(|part| (part * 10_000.0).round() / 10_000.0);
+                let shown = [rate.rate(), low, high].map(|part| (part * 10_000.0).round() / 10_000.0);
                 json!(shown)
             })
         };

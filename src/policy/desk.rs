@@ -12,13 +12,12 @@ use crate::audit::key::Signing;
 use crate::audit::store::{Fault, Store};
 use crate::guard::Guard;
 use std::fmt;
-use std::sync::Arc;
 
 /// The versions, what is known of them, and the key that signs what is done.
-pub struct Desk {
+pub struct Desk<'a> {
     versions: Versions,
     known: Known,
-    key: Arc<Signing>,
+    key: &'a Signing,
 }
 
 /// A policy whose tests hold, and which was held against what is on record.
@@ -95,13 +94,13 @@ pub enum Objection {
     Store(String),
 }
 
-impl Desk {
+impl<'a> Desk<'a> {
     /// A desk at which `key` signs, which must have signed for a policy before, or be `new_key` on purpose: proxies put nothing
     /// in force that is signed by a key which they do not know.
     ///
     /// # Errors
     /// When the key is new, or what was done before cannot be proven.
-    pub async fn open(versions: Versions, key: Arc<Signing>, new_key: bool) -> Result<Self, Objection> {
+    pub async fn open(versions: Versions, key: &'a Signing, new_key: bool) -> Result<Self, Objection> {
         let public = key.public().to_string();
         if !new_key && !signs(versions.store(), &public).await? {
             return Err(Objection::NewKey(public));
@@ -212,7 +211,7 @@ impl Desk {
     async fn act(&self, word: Word, deed: Deed) -> Result<Standing, Objection> {
         word.checked().map_err(Objection::Lack)?;
         let act = Act { time: now(), by: word.by, reason: word.reason, deed };
-        if !self.versions.store().act(&act, Some(self.known.last()), &self.key).await? {
+        if !self.versions.store().act(&act, Some(self.known.last()), self.key).await? {
             return Err(Objection::Overtaken);
         }
         let mut acts = self.known.acts.clone();

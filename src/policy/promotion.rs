@@ -83,7 +83,14 @@ impl Standing {
                 self.take_back(*version, *to);
                 self.shadow = Some(*version);
             }
-            Deed::Read { .. } | Deed::Exported { .. } | Deed::DraftSaved { .. } | Deed::DraftRemoved { .. } => {}
+            // They say nothing of the policy.
+            Deed::Read { .. }
+            | Deed::Exported { .. }
+            | Deed::DraftSaved { .. }
+            | Deed::DraftRemoved { .. }
+            | Deed::SignedIn { .. }
+            | Deed::SignedOut
+            | Deed::AccountChanged { .. } => {}
         }
     }
 

@@ -51,16 +51,16 @@ impl Rate {
     /// The lower and the upper end of the 95% interval.
     #[must_use]
     pub fn interval(self) -> (f64, f64) {
-        let (total, rate, z) = (self.total as f64, self.part(), 1.96);
+        let (total, rate, z) = (self.total as f64, self.rate(), 1.96);
         let middle = rate + z * z / (2.0 * total);
         let spread = z * ((rate * (1.0 - rate) + z * z / (4.0 * total)) / total).sqrt();
         let scale = 1.0 + z * z / total;
         (((middle - spread) / scale).max(0.0), ((middle + spread) / scale).min(1.0))
     }
 
-    /// The part itself, of 1.
+    /// The part.
     #[must_use]
-    pub fn part(self) -> f64 {
+    pub fn rate(self) -> f64 {
         self.hits as f64 / self.total as f64
     }
 }
@@ -68,7 +68,7 @@ impl Rate {
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (low, high) = self.interval();
-        let [rate, low, high] = [self.part(), low, high].map(|part| part * 100.0);
+        let [rate, low, high] = [self.rate(), low, high].map(|part| part * 100.0);
         write!(f, "{rate:.2}% ({low:.2}% to {high:.2}%, {} of {})", self.hits, self.total)
     }
 }
@@ -135,8 +135,8 @@ pub fn tune(examples: &[(f32, bool)], target: Target) -> Result<Tuned, String> {
         Tuned { threshold, false_positives: over(&good, threshold), recall: over(&bad, threshold) }
     };
     let tuned = match target {
-        Target::Fpr(part) => (1..100).map(at).find(|tuned| tuned.false_positives.part() <= part),
-        Target::Recall(part) => (1..100).rev().map(at).find(|tuned| tuned.recall.part() >= part),
+        Target::Fpr(part) => (1..100).map(at).find(|tuned| tuned.false_positives.rate() <= part),
+        Target::Recall(part) => (1..100).rev().map(at).find(|tuned| tuned.recall.rate() >= part),
     };
     tuned.ok_or_else(|| "no threshold between 0.01 and 0.99 reaches the target".to_owned())
 }

@@ -14,7 +14,8 @@ use nonnocere::caller::Callers;
 use nonnocere::classify::cache::Cache;
 use nonnocere::classify::pool::Pool;
 use nonnocere::classify::{Classifier, ClassifyError, Input, Scores};
-use nonnocere::config::{Limits, Streaming};
+use nonnocere::config::{self, Limits, Streaming};
+use nonnocere::console::{Console, Records};
 use nonnocere::guard::Guard;
 use nonnocere::guard::judge::{self, Judge};
 use nonnocere::guard::stream::Mode;
@@ -206,6 +207,9 @@ pub struct Options {
     pub live: Option<Live>,
     pub callers: Callers,
     pub judge: Option<judge::Settings>,
+    /// What the console shows; without it, it says that there is nothing.
+    pub records: Option<Records>,
+    pub console: config::Console,
 }
 
 impl Options {
@@ -217,6 +221,8 @@ impl Options {
             live: None,
             callers: Callers::default(),
             judge: None,
+            records: None,
+            console: config::Config::load(&config::Overrides::default()).unwrap().console,
             policy: Source::named(""),
             limits: limits(),
             manner: Manner { style: Style::SafeComplete, finish: FinishReason::ContentFilter },
@@ -323,9 +329,10 @@ impl RunningProxy {
             async move { proxy::handle(&proxy, request).await }
         }));
         let (handler, readiness) = (Arc::clone(&proxy), Arc::clone(&ready));
+        let console = Arc::new(Console::new(Arc::clone(&proxy), options.records, options.console).unwrap());
         tokio::spawn(server(admin).run(move |request| {
-            let (proxy, ready) = (Arc::clone(&handler), Arc::clone(&readiness));
-            async move { admin::handle(&proxy, &ready, &request).await }
+            let (console, proxy, ready) = (Arc::clone(&console), Arc::clone(&handler), Arc::clone(&readiness));
+            async move { admin::handle(Some(&console), (&proxy, &ready), request).await }
         }));
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { address, admin: admin_address, proxy, ready, stop, stopped, client }

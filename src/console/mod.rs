@@ -1,0 +1,331 @@
+//! The console: a web site for those who decide what is refused, prove it, and tune it. It is served on the admin port under
+//! `/console`, and shows what is kept in the audit store.
+//!
+//! [`ROUTES`] is the table of all pages: which path and method lead to which page, and which role is needed at least. Nothing else
+//! asks for a role. A page is a function of a [`Desk`] in a file of its own; it answers with [`Desk::page`], or, where something was
+//! posted, with [`Desk::done`]. What keeps a visitor from a page is a [`Trouble`].
+
+mod about;
+pub mod account;
+mod audit;
+mod decision;
+mod decisions;
+pub mod form;
+pub mod language;
+mod overview;
+mod page;
+mod people;
+mod policy;
+mod review;
+pub mod session;
+mod sign_in;
+mod trouble;
+mod try_it;
+
+use crate::audit::act::{Act, Deed};
+use crate::audit::journal::now;
+use crate::audit::key::Signing;
+use crate::audit::store::Store;
+use crate::config;
+use crate::proxy::Proxy;
+use crate::response::Body;
+use account::{Account, Passwords, Role};
+use form::Fields;
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use language::Language;
+use matchit::Router;
+use page::Theme;
+pub(crate) use page::moved;
+use percent_encoding::percent_decode_str;
+use session::{Life, Session, Token};
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+pub use trouble::Trouble;
+
+/// What the pages need.
+pub struct Console {
+    /// The guard, the policy in force, and what is counted.
+    pub proxy: Arc<Proxy>,
+    /// What is kept; nothing where there is no audit store.
+    pub records: Option<Records>,
+    /// How the console is served.
+    pub settings: config::Console,
+    passwords: Passwords,
+    gate: sign_in::Gate,
+    pages: Router<Vec<&'static Route>>,
+}
+
+/// What is kept, and how something is added.
+pub struct Records {
+    /// Where: connections of its own, so that a long look does not keep decisions from being stored.
+    pub store: Store,
+    /// Signs what people do.
+    pub key: Signing,
+    /// How decisions are kept.
+    pub audit: config::Audit,
+    /// How a version of the policy comes in force.
+    pub promotion: config::Promotion,
+}
+
+impl Console {
+    /// The console of a proxy.
+    ///
+    /// # Errors
+    /// When two pages are at one path.
+    pub fn new(proxy: Arc<Proxy>, records: Option<Records>, settings: config::Console) -> Result<Self, String> {
+        let mut pages: Router<Vec<&'static Route>> = Router::new();
+        let mut paths: Vec<&str> = ROUTES.iter().map(|route| route.path).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        for path in paths {
+            let routes = ROUTES.iter().filter(|route| route.path == path).collect();
+            pages.insert(path, routes).map_err(|error| format!("{path}: {error}"))?;
+        }
+        let gate = sign_in::Gate::new(settings.attempts);
+        Ok(Self { proxy, records, settings, passwords: Passwords::default(), gate, pages })
+    }
+}
+
+/// Someone who asks for a page, signed in or not.
+pub(crate) struct Visit<'a> {
+    console: &'a Console,
+    language: Language,
+    theme: Theme,
+    peer: Option<IpAddr>,
+    path: &'a str,
+    query: &'a Fields,
+    form: &'a Fields,
+    params: &'a [(String, String)],
+    session: Option<Session>,
+    /// Whether a form was posted.
+    is_post: bool,
+}
+
+impl Visit<'_> {
+    /// A part of the path, by its name in [`ROUTES`].
+    fn param(&self, name: &str) -> &str {
+        self.params.iter().find(|(found, _)| found == name).map_or("", |(_, value)| value)
+    }
+
+    /// Where the visitor is, to come back to after a switch was turned.
+    fn back(&self) -> String {
+        if self.is_post {
+            return "/console/".to_owned();
+        }
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(self.query.iter());
+        let query = query.finish();
+        if query.is_empty() { self.path.to_owned() } else { format!("{}?{query}", self.path) }
+    }
+}
+
+/// What a page has before it: who asks, for what, and all that answering needs.
+#[allow(dead_code, reason = "for pages that are still to come")]
+pub(crate) struct Desk<'a> {
+    console: &'a Console,
+    records: &'a Records,
+    account: &'a Account,
+    language: Language,
+    /// The fields of the query.
+    query: &'a Fields,
+    /// The fields of the posted form, whose token was right; none where nothing was posted.
+    form: &'a Fields,
+    session: &'a Session,
+    visit: &'a Visit<'a>,
+}
+
+#[allow(dead_code, reason = "for pages that are still to come")]
+impl Desk<'_> {
+    /// A part of the path, by its name in [`ROUTES`].
+    fn param(&self, name: &str) -> &str {
+        self.visit.param(name)
+    }
+
+    /// Whether a form was posted.
+    fn is_post(&self) -> bool {
+        self.visit.is_post
+    }
+
+    /// Whether whoever asks may do what this role may: for buttons, which are shown to those who may use them.
+    fn may(&self, role: Role) -> bool {
+        self.account.role >= role
+    }
+
+    /// Puts on record what is done, before it is.
+    async fn record(&self, deed: Deed, reason: &str) -> Result<(), Trouble> {
+        let act = Act { time: now(), by: self.account.name.clone(), reason: reason.to_owned(), deed };
+        self.records.store.act(&act, None, &self.records.key).await?;
+        Ok(())
+    }
+}
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<Body>, Trouble>> + Send + 'a>>;
+
+/// Who may ask for a page, and the page.
+#[derive(Clone, Copy)]
+enum Page {
+    /// Anyone may.
+    Open(for<'a> fn(&'a Visit<'a>) -> Answer<'a>),
+    /// Those may who have this role, or more.
+    For(Role, for<'a> fn(&'a Desk<'a>) -> Answer<'a>),
+}
+
+/// A page and where it is.
+pub struct Route {
+    /// Its path; parts in braces stand for anything.
+    pub path: &'static str,
+    /// How it is asked for; GET is HEAD as well.
+    pub method: Method,
+    page: Page,
+}
+
+impl Route {
+    const fn get(path: &'static str, page: Page) -> Self {
+        Self { path, method: Method::GET, page }
+    }
+
+    const fn post(path: &'static str, page: Page) -> Self {
+        Self { path, method: Method::POST, page }
+    }
+
+    /// The least role that it takes; none where anyone may ask.
+    #[must_use]
+    pub const fn least(&self) -> Option<Role> {
+        match self.page {
+            Page::Open(_) => None,
+            Page::For(role, _) => Some(role),
+        }
+    }
+}
+
+use Page::{For, Open};
+use Role::{Admin, Approver, Editor, Reviewer, Viewer};
+
+/// Every page.
+pub static ROUTES: &[Route] = &[
+    Route::get("/console/assets/{name}", Open(|visit| Box::pin(page::asset(visit)))),
+    Route::get("/console/sign-in", Open(|visit| Box::pin(sign_in::show(visit)))),
+    Route::post("/console/sign-in", Open(|visit| Box::pin(sign_in::submit(visit)))),
+    Route::post("/console/language", Open(|visit| Box::pin(page::choose_language(visit)))),
+    Route::post("/console/theme", Open(|visit| Box::pin(page::choose_theme(visit)))),
+    Route::post("/console/sign-out", For(Viewer, |desk| Box::pin(sign_in::out(desk)))),
+    Route::get("/console/", For(Viewer, |desk| Box::pin(overview::show(desk)))),
+    Route::get("/console/decisions", For(Viewer, |desk| Box::pin(decisions::show(desk)))),
+    Route::get("/console/decisions/{event}", For(Viewer, |desk| Box::pin(decision::show(desk)))),
+    Route::post("/console/decisions/{event}/text", For(Reviewer, |desk| Box::pin(decision::text(desk)))),
+    Route::get("/console/review", For(Reviewer, |desk| Box::pin(review::show(desk)))),
+    Route::post("/console/review/{event}/{direction}", For(Reviewer, |desk| Box::pin(review::label(desk)))),
+    Route::get("/console/try", For(Editor, |desk| Box::pin(try_it::show(desk)))),
+    Route::post("/console/try", For(Editor, |desk| Box::pin(try_it::show(desk)))),
+    Route::get("/console/policy", For(Viewer, |desk| Box::pin(policy::show(desk)))),
+    Route::get("/console/policy/{*page}", For(Viewer, |desk| Box::pin(policy::show(desk)))),
+    Route::post("/console/policy/{*page}", For(Editor, |desk| Box::pin(policy::draft(desk)))),
+    Route::post("/console/policy/approve", For(Approver, |desk| Box::pin(policy::approve(desk)))),
+    Route::post("/console/policy/promote", For(Approver, |desk| Box::pin(policy::promote(desk)))),
+    Route::post("/console/policy/rollback", For(Approver, |desk| Box::pin(policy::rollback(desk)))),
+    Route::get("/console/audit", For(Viewer, |desk| Box::pin(audit::show(desk)))),
+    Route::get("/console/people", For(Admin, |desk| Box::pin(people::show(desk)))),
+    Route::post("/console/people", For(Admin, |desk| Box::pin(people::add(desk)))),
+    Route::post("/console/people/{name}", For(Admin, |desk| Box::pin(people::change(desk)))),
+    Route::get("/console/about", For(Viewer, |desk| Box::pin(about::show(desk)))),
+];
+
+/// The least role that a page takes which is looked at.
+fn least(path: &str) -> Option<Role> {
+    ROUTES.iter().find(|route| route.path == path && route.method == Method::GET).and_then(Route::least)
+}
+
+/// Answers one request for a page.
+pub async fn handle(console: &Console, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    let headers = request.headers();
+    let query = Fields::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let (found, params) = match console.pages.at(&path) {
+        Ok(found) => {
+            let decoded = |value: &str| percent_decode_str(value).decode_utf8_lossy().into_owned();
+            let params = found.params.iter().map(|(name, value)| (name.to_owned(), decoded(value))).collect();
+            (Some(found.value), params)
+        }
+        Err(_) => (None, Vec::new()),
+    };
+    let mut visit = Visit {
+        console,
+        language: page::language(headers),
+        theme: Theme::chosen(headers),
+        peer: request.extensions().get::<SocketAddr>().map(SocketAddr::ip),
+        path: &path,
+        query: &query,
+        form: &Fields::default(),
+        params: &params,
+        session: None,
+        is_post: request.method() == Method::POST,
+    };
+    let answered = match (&*path, found) {
+        ("/console", _) => Ok(page::moved("/console/")),
+        (_, Some(routes)) => answer(&mut visit, routes, request).await,
+        _ => Err(Trouble::NotFound),
+    };
+    page::guarded(answered.unwrap_or_else(|trouble| page::trouble(&visit, &trouble)))
+}
+
+/// The page that a visitor asks for, as far as they may.
+async fn answer(
+    visit: &mut Visit<'_>,
+    routes: &[&'static Route],
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Trouble> {
+    let console = visit.console;
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    let route = routes.iter().find(|route| route.method == *method).ok_or(Trouble::Method)?;
+    let is_asset = route.path.starts_with("/console/assets/");
+    let records = match &console.records {
+        None if !is_asset && !matches!(route.path, "/console/language" | "/console/theme") => {
+            return Err(Trouble::NoStore);
+        }
+        records => records.as_ref(),
+    };
+    if let (Some(records), Some(token), false) = (records, Token::shown(request.headers()), is_asset) {
+        visit.session = records.store.session(&token, Life::of(console)).await?;
+    }
+    match (route.least(), &visit.session) {
+        (Some(_), None) => return Ok(page::moved(&sign_in_first(visit))),
+        (Some(least), Some(session)) if session.account.role < least => return Err(Trouble::Forbidden(least)),
+        _ => {}
+    }
+    let mut posted = Fields::default();
+    if visit.is_post {
+        form::from_here(request.headers(), console.settings.url.as_ref())?;
+        posted = form::posted(request, console.proxy.limits.body_timeout).await?;
+        if visit.session.as_ref().is_some_and(|session| posted.get("csrf") != session.csrf) {
+            return Err(Trouble::OtherSite);
+        }
+    }
+    let visit = &Visit { form: &posted, session: visit.session.clone(), ..*visit };
+    match (route.page, records, &visit.session) {
+        (Page::Open(page), ..) => page(visit).await,
+        (Page::For(_, page), Some(records), Some(session)) => page(&desk(visit, records, session).await?).await,
+        _ => Err(Trouble::NoStore),
+    }
+}
+
+async fn desk<'a>(visit: &'a Visit<'a>, records: &'a Records, session: &'a Session) -> Result<Desk<'a>, Trouble> {
+    let Visit { console, language, query, form, .. } = *visit;
+    // What the last page did is said once.
+    if !session.flash.is_empty() && !visit.is_post {
+        records.store.flash(session, "").await?;
+    }
+    Ok(Desk { console, records, account: &session.account, language, query, form, session, visit })
+}
+
+/// Where one signs in, to come back to what was asked for.
+fn sign_in_first(visit: &Visit<'_>) -> String {
+    let then = visit.back();
+    if visit.is_post || then == "/console/" {
+        return sign_in::PATH.to_owned();
+    }
+    let then = form_urlencoded::byte_serialize(then.as_bytes()).collect::<String>();
+    format!("{}?then={then}", sign_in::PATH)
+}

@@ -102,7 +102,9 @@ impl<'a> Desk<'a> {
     /// When the key is new, or what was done before cannot be proven.
     pub async fn open(versions: Versions, key: &'a Signing, new_key: bool) -> Result<Self, Objection> {
         let public = key.public().to_string();
-        if !new_key && !signs(versions.store(), &public).await? {
+        // Signed by a key that is not known here, it would not even be followed here.
+        let is_known = versions.keys().contains(&key.public());
+        if !is_known || (!new_key && !signs(versions.store(), &public).await?) {
             return Err(Objection::NewKey(public));
         }
         let known = versions.known().await.map_err(Objection::Store)?;

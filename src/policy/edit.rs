@@ -167,6 +167,14 @@ fn put(tests: &mut ArrayOfTables, test: &Expectation) {
     set_text(table, "expect", test.expected.id());
 }
 
+/// The names of the tests that a text has itself, beside those of what it extends.
+#[must_use]
+pub fn own_tests(text: &str) -> Vec<String> {
+    let document = file::document("", text).ok();
+    let tests = document.as_ref().and_then(|document| document.get("tests")?.as_array_of_tables());
+    tests.into_iter().flatten().filter_map(named).map(str::to_owned).collect()
+}
+
 /// What is asked, where that is one message.
 #[must_use]
 pub fn prompt(messages: &Json) -> Option<&str> {
@@ -245,6 +253,7 @@ mod tests {
         assert_eq!((rule("violating-prompt").effect, rule("violating-prompt").is_shadow), (Effect::Flag, true));
         let test = |name: &str| policy.tests.iter().find(|test| &*test.name == name);
         assert_eq!(test("b").map(|test| &test.messages), Some(&user("new\nline")));
+        assert_eq!(own_tests(&new), ["a", "b"]);
         let back = edited(&new, &[Change::NoTest("b".into()), Change::InContext(name(), None)]);
         assert!(!back.contains("name = \"b\"") && !back.contains("in_context") && back.contains("# or not"), "{back}");
     }

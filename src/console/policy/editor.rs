@@ -9,6 +9,7 @@ use crate::console::language::Language;
 use crate::console::page::{policy_script, time};
 use crate::console::trouble::Trouble;
 use crate::policy::curve::moves;
+use crate::policy::edit::own_tests;
 use crate::policy::file::Fault;
 use crate::policy::rule::{Effect, Rule};
 use crate::policy::{Direction, Policy};
@@ -219,7 +220,7 @@ fn said(rule: &Rule) -> Vec<(&str, &str)> {
 /// The tests, each with its form, and one for another.
 fn tests(desk: &Desk<'_>, draft: &Draft, policy: &Policy) -> Markup {
     let language = desk.language;
-    let own = |name: &str| draft.text.contains(name);
+    let own = own_tests(&draft.text);
     html! {
         section class="card" {
             h2 { (language.say("Tests", "Pruebas")) }
@@ -231,7 +232,7 @@ fn tests(desk: &Desk<'_>, draft: &Draft, policy: &Policy) -> Markup {
                 details {
                     summary { (test.name) " · " (test.expected.id()) }
                     (super::tests_of::form(desk, draft, (place + 1, Some(test))))
-                    @if desk.may(Role::Editor) && own(&test.name) {
+                    @if desk.may(Role::Editor) && own.iter().any(|name| **name == *test.name) {
                         form method="post" action=(path_of(&draft.name)) {
                             (desk.token())
                             input type="hidden" name="was" value=(draft.digest());

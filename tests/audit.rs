@@ -31,7 +31,7 @@ async fn stored(store: &Store) -> Vec<Decision> {
 /// A store with ten decisions, of which the eighth is signed; tampered with, and then proven.
 async fn tampered(url: &str, key: &Signing, statements: &[&str]) -> Report {
     let store = Store::open(url).await.unwrap();
-    for table in ["decisions", "checkpoints"] {
+    for table in ["decisions", "checkpoints", "facts", "hours", "latencies"] {
         store.execute(&format!("DELETE FROM {table}")).await.unwrap();
     }
     store.execute("UPDATE chain_tail SET seq = 0, hash = 'nonnocere'").await.unwrap();

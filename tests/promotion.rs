@@ -54,7 +54,10 @@ async fn a_month(url: &str, folder: &Path) -> Vec<Decision> {
         let stops = decision.action == "block";
         let mark = if stops && number % 10 != 0 { Mark::OverBlocked } else { Mark::Correct };
         let [event, direction, reviewer] = [&decision.event, "prompt", "ana"].map(str::to_owned);
-        store.label(&Label { event, direction, reviewer, mark, principle: None, note: None, time: 1 }).await.unwrap();
+        store
+            .label(&Label { event, direction, reviewer, mark, principle: None, note: None, time: 1 }, None)
+            .await
+            .unwrap();
     }
     store.close().await;
     decisions
@@ -257,37 +260,38 @@ async fn a_proxy_follows(office: &Office<'_>) {
     let (said, _) = office.run(&["policy", "diff", "v1", "v3"]);
     assert!(said.contains("rule \"violating-prompt\", threshold: 0."), "{said}");
     let said = office.says(&["audit", "verify"]);
-    assert!(said.contains(", 10 acts\n") && said.ends_with("the chain holds\n"), "{said}");
+    assert!(said.contains(", 11 acts\n") && said.ends_with("the chain holds\n"), "{said}");
     a_forged_act_is_found(office, &serving).await;
 }
 
 /// Who puts other words in the mouth of an approver, or other texts in a version, changes nothing that is in force.
 async fn a_forged_act_is_found(office: &Office<'_>, serving: &Serving) {
     let store = Store::open(office.url).await.unwrap();
-    let change = |from: &str, to: &str| format!("UPDATE acts SET body = REPLACE(body, '{from}', '{to}') WHERE seq = 9");
+    let change =
+        |from: &str, to: &str| format!("UPDATE acts SET body = REPLACE(body, '{from}', '{to}') WHERE seq = 10");
     store.execute(&change("ben", "eve")).await.unwrap();
     let (said, code) = office.run(&["audit", "verify"]);
-    assert!(code == Some(1) && said.contains("act 9 was changed"), "{said}");
-    assert!(office.refuses(&["policy", "history"]).contains("act 9 was changed"));
+    assert!(code == Some(1) && said.contains("act 10 was changed"), "{said}");
+    assert!(office.refuses(&["policy", "history"]).contains("act 10 was changed"));
     let answer = http(&serving.operators, "POST /policy/reload", "");
-    assert!(answer.contains("act 9 was changed"), "{answer}");
+    assert!(answer.contains("act 10 was changed"), "{answer}");
     assert!(held(serving, 1).concat().iter().all(|policy| policy.starts_with("ama@")));
     store.execute(&change("eve", "ben")).await.unwrap();
     office.says(&["audit", "verify"]);
     // Who cuts the last word off brings nothing back that it took away, while the proxy runs.
-    store.execute("CREATE TABLE cut AS SELECT * FROM acts WHERE seq = 10").await.unwrap();
-    store.execute("DELETE FROM acts WHERE seq = 10").await.unwrap();
+    store.execute("CREATE TABLE cut AS SELECT * FROM acts WHERE seq = 11").await.unwrap();
+    store.execute("DELETE FROM acts WHERE seq = 11").await.unwrap();
     let answer = http(&serving.operators, "POST /policy/reload", "");
-    assert!(answer.contains("act 10, which was seen before, is gone"), "{answer}");
+    assert!(answer.contains("act 11, which was seen before, is gone"), "{answer}");
     assert!(held(serving, 1).concat().iter().all(|policy| policy.starts_with("ama@")));
     // Nor is it brought back by a restart, or unseen.
     assert!(
         office
             .refuses(&["serve", "--policy", "store"])
-            .contains("act 10, of which the chain of decisions tells, is gone")
+            .contains("act 11, of which the chain of decisions tells, is gone")
     );
     let (said, code) = office.run(&["audit", "verify"]);
-    assert!(code == Some(1) && said.contains("act 10, of which") && said.contains("tells, is gone"), "{said}");
+    assert!(code == Some(1) && said.contains("act 11, of which") && said.contains("tells, is gone"), "{said}");
     store.execute("INSERT INTO acts SELECT * FROM cut").await.unwrap();
     store.execute("UPDATE policies SET texts = REPLACE(texts, 'crisis', 'crasis') WHERE version = 1").await.unwrap();
     let answer = http(&serving.operators, "POST /policy/reload", "");
@@ -363,7 +367,7 @@ async fn a_version_that_stops_too_much_goes_into_the_shadow() {
     for one in newly.iter().filter(|one| one.action == "block").take(10) {
         let [event, direction, reviewer] = [one.event.as_str(), "prompt", "ana"].map(str::to_owned);
         let label = Label { event, direction, reviewer, mark: Mark::OverBlocked, principle: None, note: None, time: 1 };
-        versions.store().label(&label).await.unwrap();
+        versions.store().label(&label, None).await.unwrap();
     }
     // Nothing is signed by what someone wrote into the store.
     versions.store().execute("UPDATE decisions SET hash = '00' WHERE seq = 602").await.unwrap();

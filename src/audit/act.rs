@@ -139,6 +139,18 @@ pub enum Deed {
         /// What was changed.
         change: Change,
     },
+    /// A reviewer said something of a decision; who did is who acts.
+    Labelled {
+        /// The event that was reviewed.
+        event: String,
+        /// Which of its messages: `prompt` or `completion`.
+        direction: String,
+        /// What they say: `correct`, `over-blocked`, `missed`.
+        mark: String,
+        /// The principle that they see violated, if they say so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        principle: Option<String>,
+    },
 }
 
 /// What was changed of an account.
@@ -167,7 +179,8 @@ impl Deed {
             | Self::DraftRemoved { .. }
             | Self::SignedIn { .. }
             | Self::SignedOut
-            | Self::AccountChanged { .. } => false,
+            | Self::AccountChanged { .. }
+            | Self::Labelled { .. } => false,
         }
     }
 }
@@ -262,21 +275,21 @@ impl Signed {
 /// # Errors
 /// The place of the first one that was changed, moved, removed, or signed by none of `keys`.
 pub fn proven(acts: &[Signed], keys: &[Public]) -> Result<Vec<Act>, i64> {
-    read(acts, |signed, _| signed.is_by(keys))
+    read((0, GENESIS), acts, |signed, _| signed.is_by(keys))
 }
 
-/// The same for whoever follows the policy: that somebody read a text or signed in says nothing of it, by whichever key it is signed.
+/// The acts after the one at a place with a hash, for whoever follows the policy: that somebody read or labelled something, or signed in, says
+/// nothing of it, by whichever key it is signed.
 ///
 /// # Errors
 /// The place of the first one that does not hold.
-pub fn followed(acts: &[Signed], keys: &[Public]) -> Result<Vec<Act>, i64> {
-    // What says nothing of it is by far the most, and costs no look at a signature.
-    read(acts, |signed, act| !act.deed.is_of_policy() || signed.is_by(keys))
+pub fn followed(after: (i64, &str), acts: &[Signed], keys: &[Public]) -> Result<Vec<Act>, i64> {
+    read(after, acts, |signed, act| !act.deed.is_of_policy() || signed.is_by(keys))
 }
 
-fn read(acts: &[Signed], holds: impl Fn(&Signed, &Act) -> bool) -> Result<Vec<Act>, i64> {
-    let (mut before, mut found) = (GENESIS, Vec::new());
-    for (place, signed) in (1..).zip(acts) {
+fn read((last, hash): (i64, &str), acts: &[Signed], holds: impl Fn(&Signed, &Act) -> bool) -> Result<Vec<Act>, i64> {
+    let (mut before, mut found) = (hash, Vec::new());
+    for (place, signed) in (last + 1..).zip(acts) {
         let act = serde_json::from_str(&signed.body);
         let is_next = signed.seq == place && signed.hash == link(before, &signed.body);
         match act {

@@ -2,8 +2,9 @@
 
 use super::act::{Act, GENESIS, Signed};
 use super::decision::Decision;
-use super::key::Signing;
+use super::key::{Public, Signing};
 use super::store::{Fault, Store, append, lock};
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 impl Store {
@@ -12,17 +13,49 @@ impl Store {
     /// # Errors
     /// When they cannot be read.
     pub async fn acts(&self) -> Result<Vec<Signed>, Fault> {
-        let query = "SELECT seq, body, hash, key, signature FROM acts ORDER BY seq";
-        let read = |row: &sqlx::any::AnyRow| {
-            Ok(Signed {
-                seq: row.try_get(0)?,
-                body: row.try_get(1)?,
-                hash: row.try_get(2)?,
-                key: row.try_get(3)?,
-                signature: row.try_get(4)?,
-            })
-        };
-        sqlx::query(query).fetch_all(&self.pool).await?.iter().map(read).collect()
+        self.acts_from(1).await
+    }
+
+    /// The acts from a place on, in their order.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn acts_from(&self, seq: i64) -> Result<Vec<Signed>, Fault> {
+        let query = "SELECT seq, body, hash, key, signature FROM acts WHERE seq >= $1 ORDER BY seq";
+        sqlx::query(query).bind(seq).fetch_all(&self.pool).await?.iter().map(read).collect()
+    }
+
+    /// The acts before a place, the newest first, and not more than `limit`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn acts_before(&self, seq: i64, limit: i64) -> Result<Vec<Signed>, Fault> {
+        let query = "SELECT seq, body, hash, key, signature FROM acts WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
+        sqlx::query(query).bind(seq).bind(limit).fetch_all(&self.pool).await?.iter().map(read).collect()
+    }
+
+    /// How many acts there are up to a place, and the hash of the one that stands there.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn acts_up_to(&self, seq: i64) -> Result<(i64, Option<String>), Fault> {
+        let query = "SELECT (SELECT COUNT(*) FROM acts WHERE seq <= $1), (SELECT hash FROM acts WHERE seq = $1)";
+        let row = sqlx::query(query).bind(seq).fetch_one(&self.pool).await?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    }
+
+    /// Whether a key has signed anything here: an act, or the chain.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn knows(&self, key: &Public) -> Result<bool, Fault> {
+        let key = key.to_string();
+        for query in ["SELECT 1 FROM acts WHERE key = $1 LIMIT 1", "SELECT 1 FROM checkpoints WHERE key = $1 LIMIT 1"] {
+            if sqlx::query(query).bind(key.clone()).fetch_optional(&self.pool).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The place and the hash of the last act, if there is one.
@@ -47,11 +80,9 @@ impl Store {
     /// When it is not stored.
     pub async fn act(&self, act: &Act, after: Option<i64>, key: &Signing) -> Result<bool, Fault> {
         let mut transaction = self.pool.begin().await?;
-        let is_last = add(&mut transaction, act, after, key).await?;
-        if is_last {
-            transaction.commit().await?;
-        }
-        Ok(is_last)
+        let is_done = add(&mut transaction, act, (after, key)).await?;
+        transaction.commit().await?;
+        Ok(is_done)
     }
 
     /// Keeps the texts of a policy, and gives its version: the one that it has already, or the next.
@@ -92,8 +123,7 @@ impl Store {
 pub(crate) async fn add(
     connection: &mut AnyConnection,
     act: &Act,
-    after: Option<i64>,
-    key: &Signing,
+    (after, key): (Option<i64>, &Signing),
 ) -> Result<bool, Fault> {
     let body = serde_json::to_string(act).map_err(|error| Fault::Encode(error.into()))?;
     // Those who act take turns, as those who decide do.
@@ -113,8 +143,18 @@ pub(crate) async fn add(
         .execute(&mut *connection)
         .await?;
     // The chain of decisions, which is signed every so often, tells of it: it cannot be cut off unseen.
-    append(&mut *connection, &[Decision::of_act(act.time, signed.seq, &signed.hash)]).await?;
+    append(connection, &[Decision::of_act(act.time, signed.seq, &signed.hash)]).await?;
     Ok(true)
+}
+
+fn read(row: &AnyRow) -> Result<Signed, Fault> {
+    Ok(Signed {
+        seq: row.try_get(0)?,
+        body: row.try_get(1)?,
+        hash: row.try_get(2)?,
+        key: row.try_get(3)?,
+        signature: row.try_get(4)?,
+    })
 }
 
 async fn last(connection: &mut AnyConnection) -> Result<Option<(i64, String)>, Fault> {

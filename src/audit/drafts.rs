@@ -63,7 +63,7 @@ impl Store {
         }
         let deed = Deed::DraftSaved { draft: draft.name.clone(), digest: draft.digest() };
         let act = Act { time: draft.time, by: draft.by.clone(), reason: String::new(), deed };
-        acts::add(&mut transaction, &act, None, key).await?;
+        acts::add(&mut transaction, &act, (None, key)).await?;
         let save = "INSERT INTO drafts (name, text, based_on, by_whom, time) VALUES ($1, $2, $3, $4, $5) \
                     ON CONFLICT (name) DO UPDATE SET text = $2, based_on = $3, by_whom = $4, time = $5";
         sqlx::query(save)
@@ -109,7 +109,7 @@ impl Store {
         }
         let deed = Deed::DraftRemoved { draft: name.to_owned() };
         let act = Act { time, by: by.to_owned(), reason: String::new(), deed };
-        acts::add(&mut transaction, &act, None, key).await?;
+        acts::add(&mut transaction, &act, (None, key)).await?;
         transaction.commit().await?;
         Ok(true)
     }

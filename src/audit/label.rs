@@ -61,25 +61,31 @@ impl Mark {
     }
 }
 
-/// What each reviewer said last of a decision, and when.
-type Votes<'a> = BTreeMap<&'a str, (i64, Mark)>;
+/// What each reviewer said last of each decision, by event and direction.
+#[must_use]
+pub fn latest(labels: &[Label]) -> BTreeMap<(&str, &str), BTreeMap<&str, Mark>> {
+    let mut last: BTreeMap<(&str, &str), BTreeMap<&str, &Label>> = BTreeMap::new();
+    for label in labels {
+        let of_decision = last.entry((&label.event, &label.direction)).or_default();
+        let held = of_decision.entry(&label.reviewer).or_insert(label);
+        if label.time >= held.time {
+            *held = label;
+        }
+    }
+    let of_decision = last.into_iter();
+    of_decision
+        .map(|(decision, votes)| (decision, votes.into_iter().map(|(by, label)| (by, label.mark)).collect()))
+        .collect()
+}
 
 /// The labels that hold: of each reviewer the last one on a decision, of several reviewers that of most; where they are split, or
 /// fewer than `least` say so, none.
 #[must_use]
 pub fn settled(labels: &[Label], least: usize) -> BTreeMap<(String, String), Mark> {
-    let mut last: BTreeMap<(&str, &str), Votes<'_>> = BTreeMap::new();
-    for label in labels {
-        let of_decision = last.entry((&label.event, &label.direction)).or_default();
-        let held = of_decision.entry(&label.reviewer).or_insert((label.time, label.mark));
-        if label.time >= held.0 {
-            *held = (label.time, label.mark);
-        }
-    }
     let mut settled = BTreeMap::new();
-    for ((event, direction), by) in last {
+    for ((event, direction), by) in latest(labels) {
         let mut votes: BTreeMap<Mark, usize> = BTreeMap::new();
-        by.values().for_each(|(_, mark)| *votes.entry(*mark).or_default() += 1);
+        by.values().for_each(|mark| *votes.entry(*mark).or_default() += 1);
         let most = votes.values().max().copied().unwrap_or_default();
         let mut leading = votes.iter().filter(|(_, count)| **count == most);
         if let (Some((mark, _)), None, true) = (leading.next(), leading.next(), most >= least) {

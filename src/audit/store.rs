@@ -2,10 +2,11 @@
 
 use super::chain::{Checkpoint, Reason, Tail, link};
 use super::decision::Decision;
-use super::label::{Label, Mark};
-use super::{acts, texts};
+use super::facts::{self, Fact};
+use super::hours::{self, Sums};
+use super::{acts, filling, reviews, texts};
 use futures_util::TryStreamExt;
-use sqlx::any::AnyPoolOptions;
+use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -33,13 +34,26 @@ pub struct Stored {
     pub hash: String,
 }
 
+impl Stored {
+    fn of(row: &AnyRow) -> Result<Self, Fault> {
+        Ok(Self {
+            seq: row.try_get(0)?,
+            time: row.try_get(1)?,
+            event: row.try_get(2)?,
+            action: row.try_get(3)?,
+            body: row.try_get(4)?,
+            hash: row.try_get(5)?,
+        })
+    }
+}
+
 /// What was wrong with the store.
 pub type Fault = sqlx::Error;
 
 /// Decisions of one insert.
 const ROWS: usize = 500;
 
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 15] = [
     "CREATE TABLE IF NOT EXISTS decisions (seq BIGINT PRIMARY KEY, time BIGINT NOT NULL, event TEXT NOT NULL, \
      action TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS decisions_time ON decisions (time)",
@@ -57,6 +71,8 @@ const TABLES: [&str; 13] = [
     "CREATE TABLE IF NOT EXISTS texts (event TEXT NOT NULL, direction TEXT NOT NULL, time BIGINT NOT NULL, \
      until BIGINT NOT NULL, text TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS texts_event ON texts (event)",
+    "CREATE INDEX IF NOT EXISTS labels_event ON labels (event, direction, reviewer)",
+    "CREATE INDEX IF NOT EXISTS labels_reviewer ON labels (reviewer, time)",
     "CREATE INDEX IF NOT EXISTS texts_until ON texts (until)",
 ];
 
@@ -116,8 +132,9 @@ impl Store {
                 sqlx::query("SELECT to_regclass('sessions_account') IS NOT NULL").fetch_one(&mut *transaction).await?;
             is_there = found.try_get(0)?;
         }
-        for table in TABLES.iter().chain(&CONSOLE_TABLES).filter(|_| !is_there) {
-            sqlx::query(*table).execute(&mut *transaction).await?;
+        let tables = TABLES.iter().chain(&facts::TABLES).chain(&hours::TABLES).chain(&filling::TABLES);
+        for table in tables.chain(&reviews::TABLES).chain(&CONSOLE_TABLES).filter(|_| !is_there) {
+            sqlx::query(AssertSqlSafe(spelt(table, is_sqlite))).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
         Ok(Self { pool })
@@ -193,7 +210,7 @@ impl Store {
     pub async fn checkpoints(&self) -> Result<Vec<Checkpoint>, Fault> {
         let rows = sqlx::query("SELECT seq, hash, reason, time, key, signature FROM checkpoints ORDER BY seq, time");
         let rows = rows.fetch_all(&self.pool).await?;
-        let read = |row: &sqlx::any::AnyRow| {
+        let read = |row: &AnyRow| {
             let reason: String = row.try_get(2)?;
             let reason = Reason::from_id(&reason).ok_or_else(|| Fault::Decode("an unknown reason".into()))?;
             Ok(Checkpoint {
@@ -208,56 +225,6 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// Keeps what a reviewer says; earlier words stay on record.
-    ///
-    /// # Errors
-    /// When it is not stored, or no such decision is.
-    pub async fn label(&self, label: &Label) -> Result<(), Fault> {
-        let of_event = sqlx::query("SELECT body FROM decisions WHERE event = $1").bind(label.event.clone());
-        let bodies = of_event.fetch_all(&self.pool).await?;
-        let is_it = |row: &sqlx::any::AnyRow| {
-            let body: String = row.try_get(0).ok()?;
-            serde_json::from_str::<Decision>(&body).ok().filter(|decision| decision.direction == label.direction)
-        };
-        if !bodies.iter().any(|row| is_it(row).is_some()) {
-            return Err(Fault::RowNotFound);
-        }
-        let insert = "INSERT INTO labels (event, direction, reviewer, mark, principle, note, time) \
-                      VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        sqlx::query(insert)
-            .bind(label.event.clone())
-            .bind(label.direction.clone())
-            .bind(label.reviewer.clone())
-            .bind(label.mark.id())
-            .bind(label.principle.clone())
-            .bind(label.note.clone())
-            .bind(label.time)
-            .execute(&self.pool)
-            .await
-            .map(drop)
-    }
-
-    /// All that reviewers said, in its order.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn labels(&self) -> Result<Vec<Label>, Fault> {
-        let query = "SELECT event, direction, reviewer, mark, principle, note, time FROM labels ORDER BY time";
-        let read = |row: &sqlx::any::AnyRow| {
-            let mark: String = row.try_get(3)?;
-            Ok(Label {
-                event: row.try_get(0)?,
-                direction: row.try_get(1)?,
-                reviewer: row.try_get(2)?,
-                mark: Mark::from_id(&mark).ok_or_else(|| Fault::Decode("an unknown mark".into()))?,
-                principle: row.try_get(4)?,
-                note: row.try_get(5)?,
-                time: row.try_get(6)?,
-            })
-        };
-        sqlx::query(query).fetch_all(&self.pool).await?.iter().map(read).collect()
-    }
-
     /// Gives each decision from `since` on (microseconds since 1970), in the order of the chain, to `each`.
     ///
     /// # Errors
@@ -266,16 +233,37 @@ impl Store {
         let query = "SELECT seq, time, event, action, body, hash FROM decisions WHERE time >= $1 ORDER BY seq";
         let mut rows = sqlx::query(query).bind(since).fetch(&self.pool);
         while let Some(row) = rows.try_next().await? {
-            each(Stored {
-                seq: row.try_get(0)?,
-                time: row.try_get(1)?,
-                event: row.try_get(2)?,
-                action: row.try_get(3)?,
-                body: row.try_get(4)?,
-                hash: row.try_get(5)?,
-            });
+            each(Stored::of(&row)?);
         }
         Ok(())
+    }
+
+    /// The same of all decisions, each with its fact, where it has one.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn read_with_facts(&self, mut each: impl FnMut(Stored, Option<Fact>)) -> Result<(), Fault> {
+        let query = format!(
+            "SELECT d.seq, d.time, d.event, d.action, d.body, d.hash, {} FROM decisions AS d \
+             LEFT JOIN facts AS f ON f.seq = d.seq ORDER BY d.seq",
+            facts::columns("f")
+        );
+        let mut rows = sqlx::query(AssertSqlSafe(query)).fetch(&self.pool);
+        while let Some(row) = rows.try_next().await? {
+            let has_fact = row.try_get::<Option<i64>, _>(6)?.is_some();
+            each(Stored::of(&row)?, has_fact.then(|| Fact::read(&row, 6)).transpose()?);
+        }
+        Ok(())
+    }
+
+    /// Facts that are of no decision: their places, and not more than some.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn stray_facts(&self) -> Result<Vec<i64>, Fault> {
+        let query = "SELECT f.seq FROM facts AS f LEFT JOIN decisions AS d ON d.seq = f.seq WHERE d.seq IS NULL \
+                     ORDER BY f.seq LIMIT 100";
+        sqlx::query(query).fetch_all(&self.pool).await?.iter().map(|row| row.try_get(0)).collect()
     }
 
     /// Gives the JSON of each decision from `since` on to `each`, in the order of the chain: what a million of them are read for
@@ -313,6 +301,7 @@ impl Store {
         }
         let removed = sqlx::query("DELETE FROM decisions WHERE seq <= $1").bind(last.seq).execute(&mut *transaction);
         let removed = removed.await?.rows_affected();
+        forget(&mut transaction, last.seq).await?;
         let texts = sqlx::query("DELETE FROM texts WHERE time < COALESCE((SELECT MIN(time) FROM decisions), $1)");
         texts.bind(before).execute(&mut *transaction).await?;
         keep(&mut transaction, &sign(&last)).await?;
@@ -355,13 +344,10 @@ pub(super) async fn append(connection: &mut AnyConnection, decisions: &[Decision
         })
         .collect();
     for some in rows.chunks(ROWS) {
-        let places = (0..some.len()).map(|row| {
-            let places: Vec<String> = (1..=6).map(|column| format!("${}", row * 6 + column)).collect();
-            format!("({})", places.join(", "))
-        });
-        let places: Vec<String> = places.collect();
-        let insert =
-            format!("INSERT INTO decisions (seq, time, event, action, body, hash) VALUES {}", places.join(", "));
+        let insert = format!(
+            "INSERT INTO decisions (seq, time, event, action, body, hash) VALUES {}",
+            facts::places(some.len(), 6)
+        );
         let mut insert = sqlx::query(AssertSqlSafe(insert));
         for (decision, body, at) in some {
             insert = insert.bind(at.seq).bind(decision.time).bind(decision.event.clone());
@@ -369,6 +355,9 @@ pub(super) async fn append(connection: &mut AnyConnection, decisions: &[Decision
         }
         insert.execute(&mut *connection).await?;
     }
+    let facts: Vec<Fact> = rows.iter().filter_map(|(decision, _, at)| Fact::of(at.seq, decision)).collect();
+    facts::write(&mut *connection, &facts).await?;
+    Sums::of(&facts, |_, _| true).add(&mut *connection).await?;
     for sealed in decisions.iter().filter_map(|decision| decision.sealed.as_ref()) {
         texts::keep(&mut *connection, sealed).await?;
     }
@@ -378,6 +367,23 @@ pub(super) async fn append(connection: &mut AnyConnection, decisions: &[Decision
         .execute(&mut *connection)
         .await?;
     Ok(tail)
+}
+
+/// A table as a database spells it: what one of them says of how rows lie is not for the other.
+fn spelt(table: &str, is_sqlite: bool) -> String {
+    if is_sqlite {
+        return table.to_owned();
+    }
+    table.replace(" INTEGER PRIMARY KEY", " BIGINT PRIMARY KEY").replace(" WITHOUT ROWID", "")
+}
+
+/// Removes the facts of decisions up to a place, and takes them off the sums.
+async fn forget(connection: &mut AnyConnection, last: i64) -> Result<(), Fault> {
+    let newest = sqlx::query("SELECT MAX(time) FROM facts WHERE seq <= $1").bind(last);
+    let newest: Option<i64> = newest.fetch_one(&mut *connection).await?.try_get(0)?;
+    let Some(newest) = newest else { return Ok(()) };
+    sqlx::query("DELETE FROM facts WHERE seq <= $1").bind(last).execute(&mut *connection).await?;
+    hours::recount(connection, newest).await
 }
 
 async fn keep(connection: &mut AnyConnection, checkpoint: &Checkpoint) -> Result<(), Fault> {

@@ -1,9 +1,12 @@
 //! Proves a store: every decision is as it was written, none is missing, and what was signed is what stands there.
 
-use super::act::proven;
+use super::act::{Act, Deed, proven};
 use super::chain::{Checkpoint, GENESIS, Reason, Tail, link};
 use super::decision::{ACT, Decision};
+use super::facts::Fact;
 use super::key::Public;
+use super::label::Label;
+use super::reviews::act_of;
 use super::store::{Fault, Store, Stored};
 use std::collections::BTreeMap;
 
@@ -65,16 +68,20 @@ pub async fn verify(store: &Store, keys: &[Public]) -> Result<Report, Fault> {
         signed.entry(checkpoint.seq).or_default().push(checkpoint);
     }
     report.pruned = begins.0;
-    let acts = store.acts().await?;
-    let hashes = acts.iter().map(|act| (act.seq, act.hash.clone())).collect();
-    match proven(&acts, keys) {
-        Ok(proven) => report.acts = proven.len() as u64,
-        Err(seq) => report.found(format!("act {seq} was changed, moved or removed, or is not signed by a known key")),
-    }
+    let hashes = prove_acts(store, (keys, &mut report)).await?;
+    let filled_from = store.filled_from().await?;
     let is_empty = (tail.seq, &tail.hash) == (begins.0, &begins.1);
-    let mut walk =
-        Walk { next: begins.0 + 1, before: begins.1, signed, report, tail, has_tail: is_empty, acts: hashes };
-    store.read(i64::MIN, |stored| walk.step(stored)).await?;
+    let mut walk = Walk {
+        next: begins.0 + 1,
+        before: begins.1,
+        signed,
+        report,
+        tail,
+        has_tail: is_empty,
+        acts: hashes,
+        filled_from,
+    };
+    store.read_with_facts(|stored, fact| walk.step(stored, fact.as_ref())).await?;
     let Walk { next, signed, mut report, tail, has_tail, .. } = walk;
     if !has_tail {
         report.found(format!("the chain ends at {}, and should end at {} by its own tail", next - 1, tail.seq));
@@ -82,8 +89,52 @@ pub async fn verify(store: &Store, keys: &[Public]) -> Result<Report, Fault> {
     for seq in signed.range(next..).map(|(seq, _)| *seq) {
         report.found(format!("{seq} was signed and is gone"));
     }
+    for seq in store.stray_facts().await? {
+        report.found(format!("what is searched by at {seq} is of no decision"));
+    }
     report.unsigned = (next - 1 - last_signed).max(0);
     Ok(report)
+}
+
+/// Proves the acts, and the labels by them; gives the hashes of the acts by their places.
+async fn prove_acts(store: &Store, (keys, report): (&[Public], &mut Report)) -> Result<BTreeMap<i64, String>, Fault> {
+    // Others may label meanwhile: what has an act is read before the acts, and what must have a label was there before the labels.
+    let last = store.last_act().await?.map_or(0, |(seq, _)| seq);
+    let labels = store.labels().await?;
+    let signed = store.acts().await?;
+    match proven(&signed, keys) {
+        Ok(acts) => {
+            report.acts = acts.len() as u64;
+            compare(&labels, (&acts, last), report);
+        }
+        Err(seq) => report.found(format!("act {seq} was changed, moved or removed, or is not signed by a known key")),
+    }
+    Ok(signed.into_iter().map(|act| (act.seq, act.hash)).collect())
+}
+
+/// Holds labels against the acts that tell of them, of which those up to the place `last` have theirs. Labels that are older than
+/// the first act of a label were never signed.
+fn compare(labels: &[Label], (acts, last): (&[Act], i64), report: &mut Report) {
+    let of_labels = || (1..).zip(acts).filter(|(_, act)| matches!(act.deed, Deed::Labelled { .. }));
+    let Some(since) = of_labels().map(|(_, act)| act.time).min() else { return };
+    let mut untold: BTreeMap<String, i64> = BTreeMap::new();
+    let shown = |act: &Act| serde_json::to_string(act).unwrap_or_default();
+    for (_, act) in of_labels() {
+        *untold.entry(shown(act)).or_default() += 1;
+    }
+    for label in labels.iter().filter(|label| label.time >= since) {
+        match untold.get_mut(&shown(&act_of(label))) {
+            Some(left) if *left > 0 => *left -= 1,
+            _ => report
+                .found(format!("no act tells of what {} said of {}, or it was changed", label.reviewer, label.event)),
+        }
+    }
+    for (place, act) in of_labels().filter(|(place, _)| *place <= last) {
+        if let Some(left) = untold.get_mut(&shown(act)).filter(|left| **left > 0) {
+            *left -= 1;
+            report.found(format!("the label of which act {place} tells, by {}, is gone or was changed", act.by));
+        }
+    }
 }
 
 struct Walk {
@@ -95,10 +146,12 @@ struct Walk {
     has_tail: bool,
     /// The acts that there are, by their places.
     acts: BTreeMap<i64, String>,
+    /// From which place down there may be no facts yet.
+    filled_from: i64,
 }
 
 impl Walk {
-    fn step(&mut self, stored: Stored) {
+    fn step(&mut self, stored: Stored, fact: Option<&Fact>) {
         let Stored { seq, time, event, action, body, hash } = stored;
         self.report.decisions += u64::from(action != ACT);
         if seq != self.next {
@@ -116,6 +169,14 @@ impl Walk {
         let is_same = read
             .as_ref()
             .is_some_and(|decision| (decision.time, &decision.event, &decision.action) == (time, &event, &action));
+        match (read.as_ref().and_then(|decision| Fact::of(seq, decision)), fact) {
+            (Some(_), None) if seq > self.filled_from => {
+                self.report.found(format!("{seq} ({event}) cannot be searched: its row of facts is missing"));
+            }
+            (Some(_), None) | (None, None) => {}
+            (said, found) if said.as_ref() == found => {}
+            _ => self.report.found(format!("what {seq} ({event}) is searched by does not say what its body says")),
+        }
         // What was added since the acts were read may tell of later ones.
         if let Some((act, hash)) = read.and_then(|decision| decision.act()).filter(|_| seq <= self.tail.seq)
             && self.acts.get(&act) != Some(&hash)

@@ -1,7 +1,7 @@
 //! `nonnocere audit`: proves the stored decisions, writes them out, and removes old ones.
 
 use crate::audit::journal::now;
-use crate::audit::key::Public;
+use crate::audit::key::{Public, Signing};
 use crate::audit::label::{Label, kappa, settled};
 use crate::audit::retention::{self, Kept};
 use crate::audit::store::{Fault, Store};
@@ -50,11 +50,20 @@ pub async fn verify(config: &Config, keys: &[String]) -> anyhow::Result<bool> {
 /// Keeps what a reviewer says of a decision.
 ///
 /// # Errors
-/// When no such decision is on record, or it is not stored.
+/// When no such decision is on record, or it cannot be signed or stored.
 pub async fn label(config: &Config, mut label: Label) -> anyhow::Result<()> {
-    let (_, store) = open(config).await?;
+    let (audit, store) = open(config).await?;
     label.time = now();
-    store.label(&label).await.map_err(|error| match error {
+    anyhow::ensure!(audit.key.exists(), "audit.key: {} is not there; labels are signed", audit.key.display());
+    let key = Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?;
+    let public = key.public();
+    // Signed by a key that nobody knows, it would break the chain for all.
+    anyhow::ensure!(
+        store.knows(&public).await?,
+        "audit.key: {} has signed nothing here yet; label by a key that has, or run a proxy with this one first",
+        audit.key.display()
+    );
+    store.label(&label, Some(&key)).await.map_err(|error| match error {
         Fault::RowNotFound => anyhow::anyhow!("no decision of the event {} is on record", label.event),
         error => error.into(),
     })

@@ -5,7 +5,7 @@ use crate::audit::key::Signing;
 use crate::config::Config;
 use crate::guard::Guard;
 use crate::policy::desk::{Desk, Objection, Tried, Waiting, measured, tests_hold};
-use crate::policy::promotion::meant;
+use crate::policy::promotion::{Standing, meant};
 use crate::policy::versions::Versions;
 use std::io::Write;
 use std::time::{Duration, SystemTime};
@@ -107,8 +107,8 @@ pub async fn rollback(config: &Config, back: Back, word: Word) -> anyhow::Result
 pub async fn history(config: &Config, json: bool) -> anyhow::Result<()> {
     let versions = super::versions(config).await?;
     let mut out = std::io::stdout().lock();
-    let known = match versions.known().await {
-        Ok(known) => known,
+    let acts = match versions.history().await {
+        Ok(acts) => acts,
         Err(why) => {
             // What stands there is shown all the same: who looks wants to know what was done to it.
             for act in versions.store().acts().await? {
@@ -117,7 +117,7 @@ pub async fn history(config: &Config, json: bool) -> anyhow::Result<()> {
             return Err(anyhow::anyhow!(why));
         }
     };
-    for (place, act) in (1..).zip(&known.acts) {
+    for (place, act) in (1..).zip(&acts) {
         if json {
             writeln!(out, "{}", serde_json::to_string(act)?)?;
             continue;
@@ -127,7 +127,7 @@ pub async fn history(config: &Config, json: bool) -> anyhow::Result<()> {
         writeln!(out, "{place:>4}  {time}  {}, by {}: {}", told(&act.deed), act.by, act.reason)?;
     }
     if !json {
-        writeln!(out, "{}", known.standing)?;
+        writeln!(out, "{}", Standing::after(&acts))?;
     }
     Ok(())
 }
@@ -160,5 +160,9 @@ fn told(deed: &Deed) -> String {
             Change::Password => format!("account {account} has a new password"),
             Change::Removed => format!("account {account} removed"),
         },
+        Deed::Labelled { event, direction, mark, principle } => {
+            let principle = principle.as_ref().map(|principle| format!(", {principle}")).unwrap_or_default();
+            format!("the {direction} of {event} labelled {mark}{principle}")
+        }
     }
 }

@@ -31,11 +31,9 @@ impl<'a> Desk<'a> {
         // Who makes a key to read with, or signs by one that nobody knows, would break the chain for all.
         anyhow::ensure!(audit.key.exists(), "audit.key: {} is not there; readings are signed", audit.key.display());
         let key = Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?;
-        let public = key.public().to_string();
-        let is_known = store.acts().await?.iter().any(|act| act.key == public)
-            || store.checkpoints().await?.iter().any(|one| one.key == public);
+        let public = key.public();
         anyhow::ensure!(
-            word.new_key || is_known,
+            word.new_key || store.knows(&public).await?,
             "audit.key: {} has signed nothing here yet; add {public} to audit.trust of all proxies, and say --new-key",
             audit.key.display()
         );

@@ -259,6 +259,7 @@ fn tell(proxy: &Proxy, reloaded: &Result<Arc<InForce>, Vec<String>>) {
 /// Starts to look after the policy, and after what is kept too long.
 fn looking(config: &Config, proxy: &Arc<Proxy>, retention: Option<Retention>) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let mut looking = Vec::new();
+    looking.extend(retention.as_ref().map(|retention| tokio::spawn(retention.store.clone().fill())));
     looking.extend(retention.map(|retention| tokio::spawn(retention.run())));
     looking.extend(config.watch.map(|every| tokio::spawn(watch(Arc::clone(proxy), every))));
     if let (Some(audit), Some(versions), true) =

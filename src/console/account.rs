@@ -290,7 +290,7 @@ impl Store {
         sessions.execute(&mut *transaction).await?;
         let deed = Deed::AccountChanged { account: name.to_owned(), change: wish.change() };
         let act = Act { time: now(), by: by.to_owned(), reason: String::new(), deed };
-        acts::add(&mut transaction, &act, None, key).await?;
+        acts::add(&mut transaction, &act, (None, key)).await?;
         Ok(transaction.commit().await?)
     }
 }

@@ -62,7 +62,8 @@ impl Standing {
         !self.by_two.contains(&version)
     }
 
-    fn apply(&mut self, act: &Act) {
+    /// Adds what follows from one more act.
+    pub fn apply(&mut self, act: &Act) {
         match &act.deed {
             Deed::Proposed(candidate) => {
                 self.digests.insert(candidate.version, candidate.digest.clone());
@@ -88,6 +89,7 @@ impl Standing {
             | Deed::Exported { .. }
             | Deed::DraftSaved { .. }
             | Deed::DraftRemoved { .. }
+            | Deed::Labelled { .. }
             | Deed::SignedIn { .. }
             | Deed::SignedOut
             | Deed::AccountChanged { .. } => {}

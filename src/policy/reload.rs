@@ -137,6 +137,10 @@ impl Live {
     /// Every [`Fault`], or every test that does not hold by `guard`; the old policy stays.
     pub async fn reload(&self, guard: &Guard) -> Result<Arc<InForce>, Vec<String>> {
         let _renewing = self.renewing.lock().await;
+        if let Origin::Versions(versions) = &self.origin {
+            // Whoever asks has all acts proven, and not only the new ones.
+            versions.history().await.map_err(|why| vec![why])?;
+        }
         let found = self.read().await?;
         found.prove(guard).await?;
         let found = Arc::new(found);

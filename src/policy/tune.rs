@@ -39,7 +39,7 @@ impl FromStr for Target {
 }
 
 /// A part of some, with its 95% interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// How many.
     pub hits: usize,

@@ -4,9 +4,9 @@ use super::Policy;
 use super::file::{self, Text};
 use super::promotion::Standing;
 use super::reload::InForce;
-use crate::audit::act::{Act, followed};
+use crate::audit::act::{Act, GENESIS, Signed, followed};
 use crate::audit::key::Public;
-use crate::audit::store::Store;
+use crate::audit::store::{Fault, Store};
 use crate::digest;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -17,25 +17,39 @@ pub struct Versions {
     store: Store,
     /// Whose signatures count.
     keys: Vec<Public>,
-    /// The last act that was seen: its place and its hash. What is there later must go on from it.
-    seen: Arc<Mutex<Option<(usize, String)>>>,
+    /// What was seen and proven so far. What is there later must go on from it.
+    seen: Arc<Mutex<Seen>>,
     /// Whether what is in force must be by the word of two.
     by_two: bool,
 }
 
 /// What is known of the versions.
+#[derive(Clone, Default)]
 pub struct Known {
-    /// All that was done, in its order.
+    /// What was done with policies, in its order: of the readings, labels and sign-ins between, which are many, nothing is held.
     pub acts: Vec<Act>,
     /// What follows from it.
     pub standing: Standing,
+    last: i64,
 }
 
 impl Known {
-    /// The place of the last act; 0 before the first.
+    /// The place of the last act, of whatever; 0 before the first.
     #[must_use]
-    pub fn last(&self) -> i64 {
-        i64::try_from(self.acts.len()).unwrap_or(i64::MAX)
+    pub const fn last(&self) -> i64 {
+        self.last
+    }
+}
+
+/// What was proven, up to the act at its last place, which has this hash.
+struct Seen {
+    known: Known,
+    hash: String,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { known: Known::default(), hash: GENESIS.to_owned() }
     }
 }
 
@@ -75,11 +89,11 @@ impl Versions {
     /// # Errors
     /// When the store cannot be read.
     pub async fn tail(&self) -> Result<Option<(i64, String)>, String> {
-        let last = self.store.last_act().await;
-        last.map_err(|error| format!("the versions of the policy cannot be read: {error}"))
+        self.store.last_act().await.map_err(unread)
     }
 
-    /// What was done, and what follows from it.
+    /// What was done with policies, and what follows from it. Of what was proven before nothing is read again, as long as nobody
+    /// has done anything with a policy since.
     ///
     /// # Errors
     /// When the store cannot be read, or an act is not as it was signed.
@@ -87,30 +101,61 @@ impl Versions {
         // Held while they are read: who reads more must not be overtaken by who read less.
         let mut seen = self.seen.lock().await;
         // Read before the acts: one that is added meanwhile is told of later.
-        let told = self.store.last_witness().await;
-        let told = told.map_err(|error| format!("the versions of the policy cannot be read: {error}"))?;
-        let acts =
-            self.store.acts().await.map_err(|error| format!("the versions of the policy cannot be read: {error}"))?;
-        let signed = &acts;
-        let acts = followed(signed, &self.keys).map_err(|seq| {
-            format!(
-                "act {seq} was changed, moved or removed, or signed by a key that is not known; \
-                 `nonnocere policy history` shows it, and audit.trust names more keys"
-            )
-        })?;
-        if let Some((count, hash)) = &*seen
-            && signed.get(count - 1).is_none_or(|act| act.hash != *hash)
-        {
-            return Err(format!("act {count}, which was seen before, is gone: someone cut acts off"));
+        let told = self.store.last_witness().await.map_err(unread)?;
+        let signed = self.since(&seen).await?;
+        let mut acts = followed((seen.known.last, &seen.hash), &signed, &self.keys).map_err(broken)?;
+        if acts.iter().any(|act| act.deed.is_of_policy()) {
+            // What is in force is to change: all that it follows from is proven.
+            acts = self.all().await?.split_off(usize::try_from(seen.known.last).unwrap_or_default());
         }
         // Nor may it be less than what the chain of decisions tells of.
         if let Some((place, hash)) = told
-            && !signed.iter().any(|act| act.seq == place && act.hash == hash)
+            && !self.holds((place, &hash), &signed).await?
         {
             return Err(format!("act {place}, of which the chain of decisions tells, is gone: someone cut acts off"));
         }
-        *seen = signed.last().map(|last| (signed.len(), last.hash.clone()));
-        Ok(Known { standing: Standing::after(&acts), acts })
+        if let Some(end) = signed.last() {
+            (seen.known.last, seen.hash) = (end.seq, end.hash.clone());
+        }
+        acts.truncate(signed.len());
+        acts.iter().for_each(|act| seen.known.standing.apply(act));
+        seen.known.acts.extend(acts.into_iter().filter(|act| act.deed.is_of_policy()));
+        Ok(seen.known.clone())
+    }
+
+    /// All that was done, in its order, proven from the first act on: readings, labels and the like too.
+    ///
+    /// # Errors
+    /// As [`Versions::known`].
+    pub async fn history(&self) -> Result<Vec<Act>, String> {
+        let acts = self.all().await?;
+        self.known().await?;
+        Ok(acts)
+    }
+
+    async fn all(&self) -> Result<Vec<Act>, String> {
+        followed((0, GENESIS), &self.store.acts().await.map_err(unread)?, &self.keys).map_err(broken)
+    }
+
+    /// The acts after those that were seen, which must still be there.
+    async fn since(&self, seen: &Seen) -> Result<Vec<Signed>, String> {
+        let last = seen.known.last;
+        let (count, hash) = self.store.acts_up_to(last).await.map_err(unread)?;
+        if last > 0 && hash.as_ref() != Some(&seen.hash) {
+            return Err(format!("act {last}, which was seen before, is gone: someone cut acts off"));
+        }
+        if count != last {
+            return Err(format!("of {last} acts that were seen before, {count} are there: someone removed some"));
+        }
+        self.store.acts_from(last + 1).await.map_err(unread)
+    }
+
+    /// Whether the act at a place has this hash, among `new` ones or before them.
+    async fn holds(&self, (place, hash): (i64, &str), new: &[Signed]) -> Result<bool, String> {
+        if let Some(act) = new.iter().find(|act| act.seq == place) {
+            return Ok(act.hash == hash);
+        }
+        Ok(self.store.acts_up_to(place).await.map_err(unread)?.1.as_deref() == Some(hash))
     }
 
     /// A version, exactly as it was signed for.
@@ -174,4 +219,15 @@ impl Versions {
         let digest = digest::sha256(texts.as_bytes());
         Ok((self.store.keep_policy(&digest, &texts).await?, digest))
     }
+}
+
+fn unread(error: Fault) -> String {
+    format!("the versions of the policy cannot be read: {error}")
+}
+
+fn broken(seq: i64) -> String {
+    format!(
+        "act {seq} was changed, moved or removed, or signed by a key that is not known; \
+         `nonnocere policy history` shows it, and audit.trust names more keys"
+    )
 }

@@ -1,0 +1,260 @@
+//! Finds decisions by their [facts](super::facts), the newest first.
+
+use super::facts::{Fact, columns};
+use super::store::{Fault, Store};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AssertSqlSafe, Row};
+
+/// More than so many are not counted.
+pub const COUNTED: i64 = 10_000;
+
+/// So few rows of a score are sorted; where there are more, the newest are soon met.
+const FEW: i64 = 2000;
+
+/// A beginning of an event id that is shorter could be that of too many.
+const PREFIX: usize = 8;
+
+/// Which decisions are looked for; nothing said, all of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wanted {
+    /// From this time on, in microseconds since 1970.
+    pub from: Option<i64>,
+    /// Before this time.
+    pub until: Option<i64>,
+    /// The violated principle.
+    pub principle: Option<String>,
+    /// The violated type.
+    pub kind: Option<String>,
+    /// What was done.
+    pub action: Option<String>,
+    /// Whose request it was.
+    pub tenant: Option<String>,
+    /// Who is served.
+    pub audience: Option<String>,
+    /// `prompt` or `completion`.
+    pub direction: Option<String>,
+    /// `name@hash` of the policy.
+    pub policy: Option<String>,
+    /// The rule.
+    pub rule: Option<String>,
+    /// `full`, `partial` or `none`.
+    pub scan: Option<String>,
+    /// The lowest and the highest score of a violation.
+    pub score: Option<(f64, f64)>,
+    /// How the event id begins, by at least eight characters; fewer are a whole id.
+    pub event: Option<String>,
+    /// Whether any reviewer labelled it.
+    pub reviewed: Option<bool>,
+    /// Those that come after this one on the pages: its place in the chain.
+    pub before: Option<i64>,
+}
+
+/// How many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// So many.
+    pub n: i64,
+    /// Or more: they were not counted further.
+    pub more: bool,
+}
+
+/// A value in a condition.
+enum Value {
+    Text(String),
+    Int(i64),
+    Real(f64),
+}
+
+/// The conditions of a query, and their values.
+#[derive(Default)]
+struct Conditions {
+    all: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    /// Adds a condition, in which `?` stands for a value.
+    fn add(&mut self, condition: &str, value: Value) {
+        self.values.push(value);
+        self.all.push(condition.replace('?', &format!("${}", self.values.len())));
+    }
+
+    fn clause(&self) -> String {
+        if self.all.is_empty() { String::new() } else { format!(" WHERE {}", self.all.join(" AND ")) }
+    }
+
+    fn bound(self, query: String) -> Query<'static, Any, AnyArguments> {
+        self.values.into_iter().fold(sqlx::query(AssertSqlSafe(query)), |query, value| match value {
+            Value::Text(text) => query.bind(text),
+            Value::Int(number) => query.bind(number),
+            Value::Real(number) => query.bind(number),
+        })
+    }
+}
+
+/// The index that leads to what is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lead {
+    Time,
+    Event,
+    Score,
+    Reviewed,
+    Pair,
+    Column(&'static str),
+}
+
+impl Wanted {
+    /// The columns that must have a value, the rarest value first, and what has no index since most are of it.
+    fn columns(&self) -> [(&'static str, &Option<String>, &'static str); 9] {
+        [
+            ("type", &self.kind, ""),
+            ("rule", &self.rule, ""),
+            ("principle", &self.principle, ""),
+            ("scan", &self.scan, "full"),
+            ("action", &self.action, "allow"),
+            ("tenant", &self.tenant, ""),
+            ("audience", &self.audience, ""),
+            ("policy", &self.policy, "?"),
+            ("direction", &self.direction, "*"),
+        ]
+    }
+
+    /// Which index leads there: chosen here, since databases guess, and differently.
+    fn lead(&self) -> Lead {
+        if self.event.is_some() {
+            return Lead::Event;
+        }
+        let is_indexed = |column: &&(&str, &Option<String>, &str)| {
+            column.2 != "*" && column.1.as_deref().is_some_and(|value| value != column.2)
+        };
+        let columns = self.columns();
+        match columns.iter().find(is_indexed).map(|(name, ..)| *name) {
+            None | Some("tenant" | "audience" | "policy") if self.reviewed == Some(true) => Lead::Reviewed,
+            Some("tenant") if self.audience.is_some() => Lead::Pair,
+            Some(name) => Lead::Column(name),
+            None => Lead::Time,
+        }
+    }
+
+    fn conditions(&self, lead: Lead) -> Conditions {
+        let mut all = Conditions::default();
+        for (name, value, common) in self.columns() {
+            let Some(value) = value else { continue };
+            let is_lead = lead == Lead::Column(name) || (lead == Lead::Pair && ["tenant", "audience"].contains(&name));
+            // No index on what is joined to nothing.
+            let left = if is_lead || (lead == Lead::Score && name == "direction") {
+                name.to_owned()
+            } else {
+                format!("{name} || ''")
+            };
+            all.add(&format!("{left} = ?"), Value::Text(value.clone()));
+            if is_lead && !["?", "*"].contains(&common) && !(lead == Lead::Pair && name == "audience") {
+                all.all.push(format!("{name} <> '{common}'"));
+            }
+        }
+        let is_time = !matches!(lead, Lead::Event | Lead::Score);
+        let time = if is_time { "time" } else { "time + 0" };
+        for (end, sign) in [(self.from, ">="), (self.until, "<")] {
+            if let Some(end) = end {
+                all.add(&format!("{time} {sign} ?"), Value::Int(end));
+            }
+        }
+        if let Some((low, high)) = self.score {
+            let score = if lead == Lead::Score { "violation" } else { "violation + 0" };
+            all.add(&format!("{score} >= ?"), Value::Real(low));
+            all.add(&format!("{score} <= ?"), Value::Real(high));
+            if lead == Lead::Score && self.direction.is_none() {
+                all.all.push("direction IN ('prompt', 'completion')".to_owned());
+            }
+        }
+        if let Some(event) = &self.event {
+            if event.len() < PREFIX {
+                all.add("event = ?", Value::Text(event.clone()));
+            } else {
+                // Ids are hexadecimal, of which nothing comes after `z`, in the order of any language.
+                all.add("event >= ?", Value::Text(event.clone()));
+                all.add("event < ?", Value::Text(format!("{event}z")));
+                all.add(&format!("substr(event, 1, {}) = ?", event.chars().count()), Value::Text(event.clone()));
+            }
+        }
+        if let Some(reviewed) = self.reviewed {
+            let column = if lead == Lead::Reviewed { "reviewed" } else { "reviewed + 0" };
+            all.all.push(format!("{column} = {}", i64::from(reviewed)));
+        }
+        all
+    }
+}
+
+impl Store {
+    /// The decisions that are wanted, the newest first, and not more than `limit`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn found(&self, wanted: &Wanted, limit: i64) -> Result<Vec<Fact>, Fault> {
+        let lead = self.lead(wanted).await?;
+        let mut all = wanted.conditions(lead);
+        // By time, not by place: what was spooled meanwhile is in the chain later than it was decided.
+        let time = if matches!(lead, Lead::Event | Lead::Score) { "time + 0" } else { "time" };
+        if let Some(before) = wanted.before {
+            let Some(at) = self.fact(before).await? else { return Ok(Vec::new()) };
+            all.add(&format!("{time} <= ?"), Value::Int(at.time));
+            all.values.push(Value::Int(at.time));
+            all.values.push(Value::Int(before));
+            let places = (all.values.len() - 1, all.values.len());
+            all.all.push(format!("({time} < ${} OR seq + 0 < ${})", places.0, places.1));
+        }
+        let query = format!(
+            "SELECT {} FROM facts AS f{} ORDER BY {time} DESC, seq DESC LIMIT {limit}",
+            columns("f"),
+            all.clause()
+        );
+        all.bound(query).fetch_all(&self.pool).await?.iter().map(|row| Fact::read(row, 0)).collect()
+    }
+
+    /// How many decisions are wanted, up to [`COUNTED`].
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn counted(&self, wanted: &Wanted) -> Result<Count, Fault> {
+        let lead = self.lead(wanted).await?;
+        let n = self.at_most(wanted.conditions(lead), COUNTED + 1).await?;
+        Ok(Count { n: n.min(COUNTED), more: n > COUNTED })
+    }
+
+    /// The decision at a place of the chain, in short.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn fact(&self, seq: i64) -> Result<Option<Fact>, Fault> {
+        let query = format!("SELECT {} FROM facts AS f WHERE seq = $1", columns("f"));
+        let row = sqlx::query(AssertSqlSafe(query)).bind(seq).fetch_optional(&self.pool).await?;
+        row.map(|row| Fact::read(&row, 0)).transpose()
+    }
+
+    /// The decisions of an event, in short, in their order.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn facts_of(&self, event: &str) -> Result<Vec<Fact>, Fault> {
+        let query = format!("SELECT {} FROM facts AS f WHERE event = $1 ORDER BY seq", columns("f"));
+        let rows = sqlx::query(AssertSqlSafe(query)).bind(event.to_owned()).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Fact::read(row, 0)).collect()
+    }
+
+    async fn lead(&self, wanted: &Wanted) -> Result<Lead, Fault> {
+        let lead = wanted.lead();
+        if lead != Lead::Time || wanted.score.is_none() {
+            return Ok(lead);
+        }
+        let by_score = Wanted { score: wanted.score, direction: wanted.direction.clone(), ..Wanted::default() };
+        let n = self.at_most(by_score.conditions(Lead::Score), FEW + 1).await?;
+        Ok(if n > FEW { Lead::Time } else { Lead::Score })
+    }
+
+    async fn at_most(&self, all: Conditions, most: i64) -> Result<i64, Fault> {
+        let query = format!("SELECT COUNT(*) FROM (SELECT 1 FROM facts{} LIMIT {most}) AS some", all.clause());
+        let read = |row: AnyRow| row.try_get(0);
+        all.bound(query).fetch_one(&self.pool).await.and_then(read)
+    }
+}

@@ -1,0 +1,298 @@
+//! What an overview shows of the [sums](super::hours): counts over time, in all by one thing or another, and what judging took.
+
+use super::hours::{HOUR, SPANS, end, start};
+use super::store::{Fault, Store};
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+use std::collections::BTreeMap;
+
+/// A chart has not more points than about so many.
+const POINTS: i64 = 100;
+
+/// Which decisions are counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// From this time on, in microseconds since 1970: from the beginning of its step.
+    pub from: i64,
+    /// Before this time.
+    pub until: i64,
+    /// Of this tenant only.
+    pub tenant: Option<String>,
+    /// For this audience only.
+    pub audience: Option<String>,
+    /// Of this direction only.
+    pub direction: Option<String>,
+}
+
+/// How many decisions of which kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub all: u64,
+    /// Those that passed as they were.
+    pub allow: u64,
+    /// Those that were marked and passed.
+    pub flag: u64,
+    /// Those that passed once identifiers of people were taken out.
+    pub redacted: u64,
+    /// Those that were rewritten for what they said.
+    pub rewrite: u64,
+    /// Those that were answered with help.
+    pub escalate: u64,
+    /// Those that were refused.
+    pub block: u64,
+    /// Those that could not be judged and were refused.
+    pub unavailable: u64,
+    /// Answers that we let pass, in which the LLM declined by itself.
+    pub own_refusals: u64,
+    /// Those of which not all was judged.
+    pub partial: u64,
+    /// Those of which nothing was judged.
+    pub unscanned: u64,
+}
+
+impl Counts {
+    /// Those that were stopped, as [`stopped`](super::label::stopped) says.
+    #[must_use]
+    pub const fn stopped(&self) -> u64 {
+        self.rewrite + self.escalate + self.block
+    }
+
+    /// Adds `n` of an action, by a rule.
+    fn add(&mut self, (action, rule): (&str, &str), n: u64) {
+        self.all += n;
+        let of = match (action, rule) {
+            ("allow", _) => &mut self.allow,
+            ("flag", _) => &mut self.flag,
+            ("rewrite", "phi") => &mut self.redacted,
+            ("rewrite", _) => &mut self.rewrite,
+            ("escalate", _) => &mut self.escalate,
+            ("block", _) => &mut self.block,
+            ("unavailable", _) => &mut self.unavailable,
+            _ => return,
+        };
+        *of += n;
+    }
+}
+
+/// What was decided in one step of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Point {
+    /// When it begins, in microseconds since 1970.
+    pub start: i64,
+    /// How many decisions.
+    pub counts: Counts,
+    /// How long judging took.
+    pub took: Option<Took>,
+}
+
+/// How long judging took, in milliseconds: as well as buckets of a half doubling tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Took {
+    /// Half of the messages took less.
+    pub p50: f64,
+    /// All but one of a hundred took less.
+    pub p99: f64,
+    /// Of so many messages.
+    pub n: u64,
+}
+
+/// By what decisions are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The violated principle; an empty name where there is none.
+    Principle,
+    /// Whose request it was.
+    Tenant,
+    /// Who is served.
+    Audience,
+    /// The rule.
+    Rule,
+    /// The policy in force.
+    Policy,
+    /// `prompt` or `completion`.
+    Direction,
+    /// How much was judged.
+    Scan,
+}
+
+impl By {
+    pub(super) const fn column(self) -> &'static str {
+        match self {
+            Self::Principle => "principle",
+            Self::Tenant => "tenant",
+            Self::Audience => "audience",
+            Self::Rule => "rule",
+            Self::Policy => "policy",
+            Self::Direction => "direction",
+            Self::Scan => "scan",
+        }
+    }
+}
+
+impl Range {
+    /// The step of a chart of it: an hour, six, a day, a week, four weeks or years, so that about a hundred points come.
+    #[must_use]
+    pub fn step(&self) -> i64 {
+        let steps = [1, 6, 24, 7 * 24, 28 * 24, 364 * 24].map(|hours| hours * HOUR);
+        let is_fit = |step: &i64| self.until.saturating_sub(self.from) / step <= POINTS;
+        steps.into_iter().find(is_fit).unwrap_or(364 * 24 * HOUR)
+    }
+
+    /// When the first step begins.
+    #[must_use]
+    pub fn first(&self) -> i64 {
+        start(self.from, self.step())
+    }
+
+    /// The conditions on whose decisions are counted, and their values, which stand from a place on.
+    pub(super) fn filter(&self, first: usize) -> (String, Vec<String>) {
+        let texts = [("tenant", &self.tenant), ("audience", &self.audience), ("direction", &self.direction)];
+        let texts = texts.into_iter().filter_map(|(name, text)| Some((name, text.clone()?)));
+        let texts = texts.enumerate().map(|(place, (name, text))| (format!(" AND {name} = ${}", first + place), text));
+        texts.unzip()
+    }
+
+    /// The longest span that is not longer than a step.
+    fn span(&self) -> i64 {
+        SPANS.into_iter().filter(|span| *span <= self.step()).max().unwrap_or(HOUR)
+    }
+}
+
+/// What is counted of it: the columns by which, and the table.
+const COUNTED: &str = "action, CASE WHEN rule = 'phi' THEN 'phi' ELSE '' END, scan, refused";
+
+impl Store {
+    /// What was decided over time: a [`Point`] for each [`Range::step`], also where nothing was.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn series(&self, range: &Range) -> Result<Vec<Point>, Fault> {
+        let step = range.step();
+        let begin = |row: &AnyRow| row.try_get::<i64, _>(0);
+        let mut counts: BTreeMap<i64, Counts> = BTreeMap::new();
+        for row in self.sums(range, ("hours", &format!("start - start % {step}"), COUNTED)).await? {
+            count(counts.entry(begin(&row)?).or_default(), &row)?;
+        }
+        let mut took: BTreeMap<i64, Vec<(i64, u64)>> = BTreeMap::new();
+        for row in self.sums(range, ("latencies", &format!("start - start % {step}"), "bucket")).await? {
+            took.entry(begin(&row)?).or_default().push((row.try_get(1)?, unsigned(row.try_get(2)?)));
+        }
+        let steps = (range.first()..range.until).step_by(usize::try_from(step).unwrap_or(usize::MAX));
+        let point = |start| Point {
+            start,
+            counts: counts.get(&start).copied().unwrap_or_default(),
+            took: took.get(&start).and_then(|buckets| quantiles(buckets)),
+        };
+        Ok(steps.map(point).collect())
+    }
+
+    /// How many were decided by one thing or another, the most first.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn totals(&self, range: &Range, by: By) -> Result<Vec<(String, Counts)>, Fault> {
+        let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
+        for row in self.sums(range, ("hours", by.column(), COUNTED)).await? {
+            count(counts.entry(row.try_get(0)?).or_default(), &row)?;
+        }
+        let mut counts: Vec<(String, Counts)> = counts.into_iter().collect();
+        counts.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.all));
+        Ok(counts)
+    }
+
+    /// How long judging took, over all of a range.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn took(&self, range: &Range) -> Result<Option<Took>, Fault> {
+        let rows = self.sums(range, ("latencies", "0", "bucket")).await?;
+        let read = |row: &AnyRow| Ok((row.try_get(1)?, unsigned(row.try_get(2)?)));
+        let buckets: Result<Vec<(i64, u64)>, Fault> = rows.iter().map(read).collect();
+        Ok(quantiles(&buckets?))
+    }
+
+    /// Sums of a table over a range: what they are by, what is told apart, and how many.
+    async fn sums(&self, range: &Range, (table, by, apart): (&str, &str, &str)) -> Result<Vec<AnyRow>, Fault> {
+        let places: Vec<String> = (1..=apart.matches(", ").count() + 2).map(|place| place.to_string()).collect();
+        let (filter, texts) = range.filter(4);
+        let query = format!(
+            "SELECT {by}, {apart}, CAST(SUM(n) AS BIGINT) FROM {table} \
+             WHERE span = $1 AND start >= $2 AND start < $3{filter} GROUP BY {}",
+            places.join(", ")
+        );
+        let query = sqlx::query(AssertSqlSafe(query)).bind(range.span()).bind(range.first()).bind(range.until);
+        texts.into_iter().fold(query, |query, text| query.bind(text)).fetch_all(&self.pool).await
+    }
+}
+
+/// Adds a row of [`COUNTED`].
+fn count(counts: &mut Counts, row: &AnyRow) -> Result<(), Fault> {
+    let [action, rule, scan]: [String; 3] = [row.try_get(1)?, row.try_get(2)?, row.try_get(3)?];
+    let (refused, n) = (row.try_get::<i64, _>(4)? == 1, unsigned(row.try_get(5)?));
+    counts.add((&action, &rule), n);
+    for (is_so, of) in [
+        (refused, &mut counts.own_refusals),
+        (scan == "partial", &mut counts.partial),
+        (scan == "none", &mut counts.unscanned),
+    ] {
+        *of += u64::from(is_so) * n;
+    }
+    Ok(())
+}
+
+fn unsigned(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or_default()
+}
+
+/// The quantiles of what is in `buckets`; in one of them, its messages are taken to lie evenly.
+fn quantiles(buckets: &[(i64, u64)]) -> Option<Took> {
+    let mut buckets = buckets.to_vec();
+    buckets.sort_unstable();
+    let n: u64 = buckets.iter().map(|(_, n)| n).sum();
+    let at = |part: f64| {
+        let wanted = part * n as f64;
+        let mut before = 0.0;
+        for (bucket, n) in &buckets {
+            let n = *n as f64;
+            if before + n >= wanted {
+                let (low, high) = (end(bucket - 1), end(*bucket));
+                return (low + (high - low) * (wanted - before) / n) / 1e3;
+            }
+            before += n;
+        }
+        0.0
+    };
+    (n > 0).then(|| Took { p50: at(0.5), p99: at(0.99), n })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::hours::bucket;
+
+    #[test]
+    fn a_chart_has_about_a_hundred_points() {
+        for (hours, step, points) in
+            [(24, 1, 24), (100, 1, 100), (7 * 24, 6, 28), (30 * 24, 24, 30), (365 * 24, 7 * 24, 53)]
+        {
+            let range = Range { from: 0, until: hours * HOUR, ..Range::default() };
+            assert_eq!(range.step(), step * HOUR, "{hours}");
+            assert_eq!((range.until + range.step() - 1) / range.step(), points, "{hours}");
+        }
+    }
+
+    #[test]
+    fn quantiles_are_as_near_as_their_buckets() {
+        let all: Vec<i64> = (1..=10_000).map(|n| n * 3).collect();
+        let mut buckets: BTreeMap<i64, u64> = BTreeMap::new();
+        all.iter().for_each(|took| *buckets.entry(bucket(*took)).or_default() += 1);
+        let took = quantiles(&buckets.into_iter().collect::<Vec<_>>()).unwrap();
+        assert!((took.p50 - 15.0).abs() < 1.5 && (took.p99 - 29.7).abs() < 3.0 && took.n == 10_000, "{took:?}");
+        assert_eq!(quantiles(&[]), None);
+        assert!([1, 2, 3, 999, 1_000_000].iter().all(|took| {
+            let bucket = bucket(*took);
+            end(bucket - 1) <= *took as f64 * (1.0 + 1e-9) && (*took as f64) < end(bucket) * (1.0 + 1e-9)
+        }));
+    }
+}

@@ -155,7 +155,7 @@ mod tests {
         assert!(!store.save_draft(&second, Some("00"), &key).await.unwrap(), "someone else changed it");
         assert!(store.save_draft(&second, Some(&first.digest()), &key).await.unwrap());
         assert_eq!(store.draft("ours").await.unwrap(), Some(second.clone()));
-        assert_eq!(store.drafts().await.unwrap(), [second.clone()]);
+        assert_eq!(store.drafts().await.unwrap(), std::slice::from_ref(&second));
         assert!(store.remove_draft("ours", ("ben", 3), &key).await.unwrap());
         assert!(!store.remove_draft("ours", ("ben", 3), &key).await.unwrap());
         assert_eq!(store.draft("ours").await.unwrap(), None);

@@ -73,9 +73,9 @@ pub enum Objection {
     /// The version holds for everyone already.
     InForce(i64),
     /// Nothing waits for approval.
-    NothingWaits(Standing),
+    NothingWaits(String),
     /// Something else waits for approval than this version for this share.
-    Otherwise(i64, f64, Standing),
+    Otherwise(i64, f64, String),
     /// The person of this name proposed it.
     OwnProposal(String),
     /// What waits cannot be had as it was signed for.
@@ -170,10 +170,10 @@ impl<'a> Desk<'a> {
     pub async fn waiting(&self, (version, share): (i64, f64), by: &str) -> Result<Waiting, Objection> {
         let standing = self.standing().clone();
         let Some((candidate, proposed_by)) = standing.proposed.clone() else {
-            return Err(Objection::NothingWaits(standing));
+            return Err(Objection::NothingWaits(standing.to_string()));
         };
         if candidate.version != version || candidate.share.to_bits() != share.to_bits() {
-            return Err(Objection::Otherwise(version, share, standing));
+            return Err(Objection::Otherwise(version, share, standing.to_string()));
         }
         if is_same(&proposed_by, by) {
             return Err(Objection::OwnProposal(proposed_by));

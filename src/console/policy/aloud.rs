@@ -99,7 +99,7 @@ fn people(language: Language, rule: &Rule) -> String {
 }
 
 /// Who a text is for, by the id.
-pub(super) fn audience<'a>(language: Language, id: &'a str) -> &'a str {
+pub(super) fn audience(language: Language, id: &str) -> &str {
     match id {
         "patient" => language.say("patients", "pacientes"),
         "clinician" => language.say("clinicians", "personal clínico"),

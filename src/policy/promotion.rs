@@ -87,6 +87,8 @@ impl Standing {
             // They say nothing of the policy.
             Deed::Read { .. }
             | Deed::Exported { .. }
+            | Deed::DraftSaved { .. }
+            | Deed::DraftRemoved { .. }
             | Deed::Labelled { .. }
             | Deed::SignedIn { .. }
             | Deed::SignedOut

@@ -38,7 +38,8 @@ test("what is wrong is seen", async () => {
   const page = await scene.visitors.page();
   await visit(page, scene.clinic.at("/console/sign-in"));
   await page.evaluate(() => {
-    const wide = document.createElement("p");
+    const wide = document.createElement("div");
+    wide.textContent = "wide";
     wide.style.width = "3000px";
     document.querySelector("main").append(document.createElement("input"), wide);
   });

@@ -77,6 +77,24 @@ ROLES.slice(0, -1).forEach((role, place) => {
   });
 });
 
+test("all pages can be read at 400 %, and with more room between letters and lines", async () => {
+  const page = await scene.visitors.page("admin", { width: 320, height: 256 });
+  const faults = [];
+  for (const { name, path, status } of pages(scene.clinic).filter(({ least }) => least)) {
+    await visit(page, scene.clinic.at(path), status);
+    await fits(page, name).catch((error) => faults.push(error.message));
+    // WCAG 1.4.12
+    await page.evaluate(() => {
+      const sheet = new CSSStyleSheet();
+      sheet.replaceSync("* { line-height: 1.5 !important; letter-spacing: 0.12em !important; word-spacing: 0.16em !important }");
+      document.adoptedStyleSheets = [sheet];
+    });
+    await fits(page, `${name}, with more room`).catch((error) => faults.push(error.message));
+  }
+  await page.context().close();
+  assert.ok(faults.length === 0, faults.join("\n"));
+});
+
 test("what a visitor chooses is kept, and a wrong form is as good as a right one", async () => {
   const page = await scene.visitors.page("viewer");
   await visit(page, scene.clinic.at("/console/"));

@@ -67,6 +67,8 @@ test("who has signed out, or has another password, is out", async () => {
   const page = await scene.visitors.page();
   await signIn(page, scene.clinic, "leaver");
   const cookies = await page.context().cookies();
+  const session = cookies.find(({ name }) => name === "session");
+  assert.deepEqual([session.httpOnly, session.sameSite, session.path], [true, "Lax", "/console"]);
   await page.locator("form[action='/console/sign-out'] button").click();
   await page.waitForURL("**/console/sign-in*");
   await page.context().addCookies(cookies);

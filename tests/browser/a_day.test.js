@@ -6,7 +6,7 @@ import { STRICT } from "./scene/strict.js";
 import { stage } from "./scene/stage.js";
 import { morning } from "./scene/traffic.js";
 import { HARD } from "./scene/prompts.js";
-import { until } from "./scene/until.js";
+import { approve, begin, moveThreshold, propose, tryOut } from "./scene/drafting.js";
 import { visit } from "./scene/browser.js";
 
 const scene = stage({ policy: "store", first: STRICT, times: 0 });
@@ -37,15 +37,27 @@ test("thirty refusals are reviewed", async () => {
   for (let place = 0; place < wrong.length; place += 3) await Promise.all(wrong.slice(place, place + 3).map(label));
 });
 
-test("a draft with a higher threshold is proposed by one, and promoted by another", async () => {
-  const draft = scene.clinic.file("draft.toml", STRICT.replace("threshold = 0.08", "threshold = 0.60"));
-  const word = (by, reason) => ["--by", by, "--reason", reason];
-  const proposed = await scene.clinic.command(["policy", "promote", draft, ...word("editor", "30 of 30 refusals were wrong")]);
-  assert.match(proposed, /v2/);
+test("a draft with a higher threshold is tried and proposed by one, and approved by another", async () => {
+  const page = await scene.visitors.page("editor");
+  await begin(page, scene.clinic, "milder");
+  await moveThreshold(page, "violating-prompt", "0.6");
+  const found = await tryOut(page);
+  const [, allowed] = found.match(/Newly allowed: (\d+)/);
+  assert.ok(Number(allowed) >= 30, found);
+  assert.match(found, /30 are harmless/);
+  await visit(page, scene.clinic.at("/console/policy/drafts/milder/curve?rule=violating-prompt&moved=alone"));
+  assert.ok((await page.locator("tbody tr").count()) > 10, "the curve has points");
+  await propose(page, scene.clinic, "milder", "30 of 30 refusals were wrong");
   assert.match(await policy(), /v1/, "nothing is in force by one word");
-  await assert.rejects(scene.clinic.command(["policy", "approve", "v2", ...word("editor", "I like it")]), /someone else|other/);
-  await scene.clinic.command(["policy", "approve", "v2", ...word("approver", "the labels say so")]);
-  await until("the new version is in force", async () => (await policy()).includes("v2"));
+  assert.equal(await page.locator("form[action='/console/policy/approve']").count(), 0, "nobody approves of what they proposed");
+  page.watch.clean();
+  await page.context().close();
+  const approver = await scene.visitors.page("approver");
+  await visit(approver, scene.clinic.at("/console/policy/proposal"));
+  assert.match(await approver.locator("main").innerText(), /0\.6/);
+  await approve(approver, scene.clinic, "v2", "the labels say so");
+  approver.watch.clean();
+  await approver.context().close();
 });
 
 test("in the afternoon less is refused, and what violates still is", async () => {

@@ -6,9 +6,10 @@ import { axe, fits } from "./scene/axe.js";
 import { LANGUAGES, THEMES, visit, WIDTHS } from "./scene/browser.js";
 import { ROLES } from "./scene/clinic.js";
 import { may, pages } from "./scene/pages.js";
-import { stage } from "./scene/stage.js";
+import { proposed, stage } from "./scene/stage.js";
+import { STRICT } from "./scene/strict.js";
 
-const scene = stage();
+const scene = stage({ policy: "store", first: STRICT, prepare: proposed });
 
 const LOOKS = THEMES.flatMap((theme) => LANGUAGES.flatMap((language) => WIDTHS.map((width) => ({ theme, language, width }))));
 

@@ -4,11 +4,13 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { visit } from "./scene/browser.js";
 import { pages } from "./scene/pages.js";
-import { stage } from "./scene/stage.js";
+import { approve, propose, tryOut } from "./scene/drafting.js";
+import { drafted, stage } from "./scene/stage.js";
+import { STRICT } from "./scene/strict.js";
 
 /** Each leaves an element or an attribute with this mark, or an alert, where it is not shown as text. */
 const MARK = "data-hit";
-export const HOSTILE = [
+const HOSTILE = [
   `<script ${MARK}>alert(1)</script>`,
   `<img ${MARK} src=x onerror=alert(2)>`,
   `" ${MARK}="1" onfocus="alert(3)" autofocus x="`,
@@ -25,7 +27,10 @@ const FIELDS = [
 
 const scene = stage({
   times: 0,
-  prepare: async ({ clinic }) => {
+  policy: "store",
+  first: STRICT,
+  prepare: async ({ clinic, visitors }) => {
+    await drafted({ clinic, visitors });
     const asked = HOSTILE.map((text) => ({ text: `What does this mean in a chart: ${text}`, tenant: "west", user: text, audience: "clinician" }));
     const headers = { "x-nonnocere-conversation": ALL, "user-agent": ALL, "accept-language": ALL };
     await clinic.askAll([...asked, ...asked.map((one) => ({ ...one, headers }))]);
@@ -35,7 +40,7 @@ const scene = stage({
 });
 
 /** Fails where a text has become a part of the page. */
-export async function harmless(page, where = page.url()) {
+async function harmless(page, where = page.url()) {
   const hits = await page.evaluate((mark) => [...document.querySelectorAll(`[${mark}]`)].map((one) => one.outerHTML.slice(0, 200)), MARK);
   assert.deepEqual(hits, [], where);
   page.watch.clean(where);
@@ -94,4 +99,49 @@ test("the names of accounts", async () => {
     await harmless(page);
   }
   await page.context().close();
+});
+
+test("drafts: their names, texts, faults, tests, and the reasons of those who bring them", async () => {
+  const page = await scene.visitors.page("editor");
+  const toml = JSON.stringify(ALL);
+  for (const name of HOSTILE) {
+    await visit(page, scene.clinic.at("/console/policy"));
+    await page.locator("#draft-name").evaluate((field) => ["maxlength", "pattern"].forEach((one) => field.removeAttribute(one)));
+    await page.fill("#draft-name", name);
+    await page.locator("form[action='/console/policy/drafts'] button").click();
+    await page.locator("[role=alert]").waitFor();
+    await harmless(page, "the name of a draft");
+  }
+  const draft = `/console/policy/drafts/${scene.clinic.draft}`;
+  const save = async (text, where) => {
+    await visit(page, scene.clinic.at(draft));
+    await page.fill("#text", text);
+    await page.locator("button[name=wish][value=text]").click();
+    await page.locator("[role=status], [role=alert]").first().waitFor();
+    await harmless(page, where);
+    assert.equal((await page.inputValue("#text")).trim(), text.trim(), "the text is shown as it was typed");
+  };
+  const faulty = STRICT.replace('name = "violating-prompt"', `name = ${toml}`).replace('score = "crisis"', `score = ${toml}`);
+  await save(`${faulty}\n[[rules]]\n${toml} = 1\n`, "faults");
+  await save(ALL, "no TOML");
+  const words = STRICT.replace(/description = .*/, `description = ${toml}`).replace(/en = .*|message = .*/g, (line) => `${line.split(" ")[0]} = ${toml}`);
+  const tests = `\n[[tests]]\nname = ${toml}\nprompt = ${toml}\nexpect = "escalate"\n`;
+  await save(words + tests, "words");
+  await tryOut(page);
+  await harmless(page, "tests that do not hold");
+  await save(words, "words");
+  await tryOut(page);
+  await propose(page, scene.clinic, scene.clinic.draft, ALL);
+  await harmless(page, "a reason");
+  const approver = await scene.visitors.page("approver");
+  await visit(approver, scene.clinic.at("/console/policy/proposal"));
+  await harmless(approver, "what it changes");
+  await approve(approver, scene.clinic, "v2", ALL);
+  for (const path of ["/console/policy", "/console/audit", "/console/"]) {
+    await visit(approver, scene.clinic.at(path));
+    await harmless(approver);
+  }
+  assert.ok((await approver.goto(scene.clinic.at("/console/policy")) && (await approver.locator("main").innerText())).includes("<script data-hit>"));
+  await page.context().close();
+  await approver.context().close();
 });

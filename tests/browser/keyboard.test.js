@@ -5,9 +5,10 @@ import assert from "node:assert/strict";
 import { visit } from "./scene/browser.js";
 import { PASSWORD } from "./scene/clinic.js";
 import { pages } from "./scene/pages.js";
-import { stage } from "./scene/stage.js";
+import { proposed, stage } from "./scene/stage.js";
+import { STRICT } from "./scene/strict.js";
 
-const scene = stage();
+const scene = stage({ policy: "store", first: STRICT, prepare: proposed });
 
 /** What has the focus: how it is named, whether one sees it, and that it has it. */
 const focused = (page) =>

@@ -4,9 +4,11 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { LANGUAGES, signIn, visit } from "./scene/browser.js";
 import { pages } from "./scene/pages.js";
-import { stage } from "./scene/stage.js";
+import { drafted, stage } from "./scene/stage.js";
+import { approve, moveThreshold, propose, tryOut } from "./scene/drafting.js";
+import { STRICT } from "./scene/strict.js";
 
-const scene = stage();
+const scene = stage({ policy: "store", first: STRICT, prepare: drafted });
 
 /** A page on which no script runs. */
 const quiet = (name, more = {}) => scene.visitors.page(name, { scripts: false, ...more });
@@ -82,4 +84,18 @@ test("an administrator makes an account, gives it another role, and removes it",
   page.watch.clean();
   await page.context().close();
   await nina.context().close();
+});
+
+test("a policy is changed, tried, proposed and approved of", async () => {
+  const page = await quiet("editor");
+  await visit(page, scene.clinic.at(`/console/policy/drafts/${scene.clinic.draft}`));
+  await moveThreshold(page, "violating-prompt", "0.55");
+  await tryOut(page);
+  await propose(page, scene.clinic, scene.clinic.draft, "it stops too much");
+  page.watch.clean();
+  const approver = await quiet("approver");
+  await approve(approver, scene.clinic, "v2", "so it does");
+  approver.watch.clean();
+  await page.context().close();
+  await approver.context().close();
 });

@@ -13,27 +13,31 @@ export const ROUTES = [
 /** Whether `role` may do what takes `least`. */
 export const may = (role, least) => ROLES.indexOf(role) >= ROLES.indexOf(least);
 
-/** A path whose parts in braces are filled: by an event that is there, or by nothing that is. */
+/** A path whose parts in braces are filled: by an event and a draft that are there, or by nothing that is. */
 export function filled(path, clinic) {
-  const values = { event: clinic.shown?.event ?? "none", direction: "prompt", name: "viewer" };
+  const name = path.includes("/drafts/") ? (clinic.draft ?? "none") : "viewer";
+  const values = { event: clinic.shown?.event ?? "none", direction: "prompt", name };
   return path.replace(/\{\*?(\w+)\}/g, (_, name) => values[name] ?? "none");
 }
+
+/** What is no page to look at: files, and what needs a query. */
+const isNoPage = (path) => /\/assets\/|\{\*|\/text$|\.json$|\/curve$/.test(path);
 
 /** More looks at the same pages: with filters, and with nothing found. */
 const LOOKS = [
   ["decisions-refused", "/console/decisions?action=block", "viewer"],
   ["decisions-none", "/console/decisions?event=nothing-is-called-so", "viewer"],
+  ["curve", "/console/policy/drafts/{name}/curve?rule=violating-prompt&moved=alone", "viewer"],
   ["not-found", "/console/nothing", "viewer", 404],
 ];
 
 /** The pages that are looked at: their name, path, status, and the least role. */
 export function pages(clinic) {
-  const looked = ROUTES.filter(({ method, path }) => method === "GET" && !path.includes("/assets/") && !path.includes("{*"));
+  const looked = ROUTES.filter(({ method, path }) => method === "GET" && !isNoPage(path));
   const named = looked.map(({ path, least }) => {
     const name = path.replace("/console/", "").replace(/\/?\{(\w+)\}/g, "-$1") || "overview";
     return { name, path: filled(path, clinic), least, status: 200 };
   });
-  const more = LOOKS.map(([name, path, least, status = 200]) => ({ name, path, least, status }));
-  const policy = (clinic.policyPages ?? []).map(([name, path, least = "viewer"]) => ({ name, path, least, status: 200 }));
-  return [...named, ...more, ...policy];
+  const more = LOOKS.map(([name, path, least, status = 200]) => ({ name, path: filled(path, clinic), least, status }));
+  return [...named, ...more];
 }

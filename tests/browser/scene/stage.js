@@ -3,6 +3,7 @@
 import { after, before } from "node:test";
 import { browser, Visitors } from "./browser.js";
 import { Clinic } from "./clinic.js";
+import { begin, moveThreshold, propose, tryOut } from "./drafting.js";
 import { morning } from "./traffic.js";
 
 /** A clinic and visitors, for all tests of a file; `prepare` may do more before them. */
@@ -21,4 +22,23 @@ export function stage({ times = 1, prepare, ...options } = {}) {
     await scene.clinic?.close();
   });
   return scene;
+}
+
+/** Leaves a draft behind, as an editor makes one. */
+export async function drafted({ clinic, visitors }) {
+  const page = await visitors.page("editor");
+  await begin(page, clinic, "milder");
+  clinic.draft = "milder";
+  await page.context().close();
+}
+
+/** The same, tried and proposed. */
+export async function proposed(scene) {
+  await drafted(scene);
+  const page = await scene.visitors.page("editor");
+  await page.goto(scene.clinic.at("/console/policy/drafts/milder"));
+  await moveThreshold(page, "violating-prompt", "0.5");
+  await tryOut(page);
+  await propose(page, scene.clinic, "milder", "it stops too much");
+  await page.context().close();
 }

@@ -5,12 +5,56 @@ use super::chain::link;
 use super::key::{Public, Signing};
 use crate::console::account::Role;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What the first act is chained to.
 pub const GENESIS: &str = "nonnocere acts";
 
 /// The name under which the proxy acts by itself.
 pub const OURSELVES: &str = "nonnocere";
+
+/// Whose word something is, and why.
+#[derive(Clone, Debug)]
+pub struct Word {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Whether a key may sign that has signed nothing in this store yet.
+    pub new_key: bool,
+}
+
+/// What a word lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Whose it is.
+    Name,
+    /// Why.
+    Reason,
+}
+
+impl Word {
+    /// Whether it says anything.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn checked(&self) -> Result<(), Lack> {
+        match [self.by.trim(), self.reason.trim()] {
+            ["", _] => Err(Lack::Name),
+            [_, ""] => Err(Lack::Reason),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name => "expected a name",
+            Self::Reason => "expected a reason",
+        })
+    }
+}
 
 /// Something that was done. Its JSON is what is chained, so that its fields only ever grow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +113,18 @@ pub enum Deed {
         /// The events whose texts were.
         events: Vec<String>,
     },
+    /// The text of a policy was written down, to be tried; it changes nothing.
+    DraftSaved {
+        /// The draft's name.
+        draft: String,
+        /// The SHA-256 of its text.
+        digest: String,
+    },
+    /// A draft was thrown away.
+    DraftRemoved {
+        /// The draft's name.
+        draft: String,
+    },
     /// Someone signed in to the console.
     SignedIn {
         /// How: `password`, or the name of who vouched for them.
@@ -101,11 +157,14 @@ pub enum Change {
 
 impl Deed {
     /// Whether it says which policy is in force. The others say nothing of it, by whichever key they are signed.
-    const fn is_of_policy(&self) -> bool {
+    #[must_use]
+    pub const fn is_of_policy(&self) -> bool {
         match self {
             Self::Proposed(_) | Self::Promoted { .. } | Self::RolledBack { .. } | Self::FellBack { .. } => true,
             Self::Read { .. }
             | Self::Exported { .. }
+            | Self::DraftSaved { .. }
+            | Self::DraftRemoved { .. }
             | Self::SignedIn { .. }
             | Self::SignedOut
             | Self::AccountChanged { .. } => false,
@@ -150,6 +209,21 @@ pub struct Measured {
     /// Those that cannot be told: their text would be needed, or nothing was judged.
     #[serde(default)]
     pub untold: u64,
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { decisions, stopped, would_stop, newly_stopped, newly_passed, untold, .. } = self;
+        if *decisions == 0 {
+            return f.write_str("nothing is on record to hold it against");
+        }
+        let untold = if *untold > 0 { format!(", {untold} cannot be told") } else { String::new() };
+        write!(
+            f,
+            "of {decisions} decisions on record {stopped} were stopped, {would_stop} would be ({newly_stopped} newly stopped, \
+             {newly_passed} newly passed{untold})"
+        )
+    }
 }
 
 /// An act as it is stored.

@@ -60,8 +60,10 @@ const TABLES: [&str; 13] = [
     "CREATE INDEX IF NOT EXISTS texts_until ON texts (until)",
 ];
 
-/// Who may use the console, and who does.
-const CONSOLE_TABLES: [&str; 3] = [
+/// Who may use the console, who does, and what they write there.
+const CONSOLE_TABLES: [&str; 4] = [
+    "CREATE TABLE IF NOT EXISTS drafts (name TEXT PRIMARY KEY, text TEXT NOT NULL, based_on BIGINT NOT NULL, \
+     by_whom TEXT NOT NULL, time BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS accounts (name TEXT PRIMARY KEY, role TEXT NOT NULL, password TEXT, made BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, account TEXT NOT NULL, began BIGINT NOT NULL, \
      seen BIGINT NOT NULL, flash TEXT NOT NULL)",

@@ -11,6 +11,7 @@ pub mod reveal;
 pub mod serve;
 pub mod training;
 
+use crate::audit::act::{Lack, Word};
 use crate::audit::key::{Public, Signing};
 use crate::audit::retention::Retention;
 use crate::audit::store::Store;
@@ -117,6 +118,14 @@ async fn open_store(audit: &Audit) -> anyhow::Result<Store> {
         anyhow::anyhow!(
             "audit.url: the store cannot be opened: {error}. Choose another, or \"none\" to keep no decisions"
         )
+    })
+}
+
+/// Whether a word says whose it is, and why.
+fn heard(word: &Word) -> anyhow::Result<()> {
+    word.checked().map_err(|lack| match lack {
+        Lack::Name => anyhow::anyhow!("--by: {lack}"),
+        Lack::Reason => anyhow::anyhow!("--reason: {lack}"),
     })
 }
 

@@ -27,7 +27,7 @@ impl<'a> Desk<'a> {
         let (audit, store) = open(config).await?;
         let none = || anyhow::anyhow!("audit.vault is false: no texts are kept");
         let vault = super::vault(audit, false)?.ok_or_else(none)?;
-        word.checked()?;
+        super::heard(&word)?;
         // Who makes a key to read with, or signs by one that nobody knows, would break the chain for all.
         anyhow::ensure!(audit.key.exists(), "audit.key: {} is not there; readings are signed", audit.key.display());
         let key = Signing::open(&audit.key).map_err(|why| anyhow::anyhow!(why))?;

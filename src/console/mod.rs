@@ -55,6 +55,7 @@ pub struct Console {
     pub settings: config::Console,
     passwords: Passwords,
     gate: sign_in::Gate,
+    workshop: policy::Workshop,
     pages: Router<Vec<&'static Route>>,
 }
 
@@ -85,7 +86,15 @@ impl Console {
             pages.insert(path, routes).map_err(|error| format!("{path}: {error}"))?;
         }
         let gate = sign_in::Gate::new(settings.attempts);
-        Ok(Self { proxy, records, settings, passwords: Passwords::default(), gate, pages })
+        Ok(Self {
+            proxy,
+            records,
+            settings,
+            passwords: Passwords::default(),
+            gate,
+            workshop: policy::Workshop::default(),
+            pages,
+        })
     }
 }
 
@@ -221,11 +230,19 @@ pub static ROUTES: &[Route] = &[
     Route::get("/console/try", For(Editor, |desk| Box::pin(try_it::show(desk)))),
     Route::post("/console/try", For(Editor, |desk| Box::pin(try_it::show(desk)))),
     Route::get("/console/policy", For(Viewer, |desk| Box::pin(policy::show(desk)))),
-    Route::get("/console/policy/{*page}", For(Viewer, |desk| Box::pin(policy::show(desk)))),
-    Route::post("/console/policy/{*page}", For(Editor, |desk| Box::pin(policy::draft(desk)))),
+    Route::get("/console/policy/proposal", For(Viewer, |desk| Box::pin(policy::proposal(desk)))),
     Route::post("/console/policy/approve", For(Approver, |desk| Box::pin(policy::approve(desk)))),
-    Route::post("/console/policy/promote", For(Approver, |desk| Box::pin(policy::promote(desk)))),
-    Route::post("/console/policy/rollback", For(Approver, |desk| Box::pin(policy::rollback(desk)))),
+    Route::post("/console/policy/rollback", For(Approver, |desk| Box::pin(policy::roll_back(desk)))),
+    Route::post("/console/policy/drafts", For(Editor, |desk| Box::pin(policy::begin(desk)))),
+    Route::get("/console/policy/drafts/{name}", For(Viewer, |desk| Box::pin(policy::show_draft(desk)))),
+    Route::post("/console/policy/drafts/{name}", For(Editor, |desk| Box::pin(policy::save(desk)))),
+    Route::get("/console/policy/drafts/{name}/text", For(Viewer, |desk| Box::pin(policy::download(desk)))),
+    Route::get("/console/policy/drafts/{name}/curve", For(Viewer, |desk| Box::pin(policy::numbers(desk)))),
+    Route::get("/console/policy/drafts/{name}/curve.json", For(Viewer, |desk| Box::pin(policy::curve(desk)))),
+    Route::get("/console/policy/drafts/{name}/trial", For(Viewer, |desk| Box::pin(policy::show_trial(desk)))),
+    Route::post("/console/policy/drafts/{name}/trial", For(Editor, |desk| Box::pin(policy::measure(desk)))),
+    Route::post("/console/policy/drafts/{name}/propose", For(Editor, |desk| Box::pin(policy::propose(desk)))),
+    Route::post("/console/policy/drafts/{name}/promote", For(Approver, |desk| Box::pin(policy::promote(desk)))),
     Route::get("/console/audit", For(Viewer, |desk| Box::pin(audit::show(desk)))),
     Route::get("/console/people", For(Admin, |desk| Box::pin(people::show(desk)))),
     Route::post("/console/people", For(Admin, |desk| Box::pin(people::add(desk)))),

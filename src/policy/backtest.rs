@@ -5,6 +5,7 @@ use super::message::{Audience, Reader};
 use super::opinion::Opinion;
 use super::rule::Effect;
 use super::{Direction, Evidence, Policy, Unjudgeable};
+use crate::audit::act::Measured;
 use crate::audit::decision::{Decision, Seen};
 use crate::audit::label::Mark;
 use crate::classify::Scores;
@@ -68,9 +69,7 @@ impl Backtest {
     /// Adds one decision, replayed by `policy`, with what reviewers say of it.
     pub fn add(&mut self, policy: &Policy, decision: &Decision, mark: Option<Mark>) {
         self.decisions += 1;
-        // Identifiers that were taken out are no refusal.
-        let is_redaction = decision.rule.as_deref() == Some("phi");
-        let before = if is_redaction { "allow" } else { decision.action.as_str() };
+        let before = done(decision);
         let was = stops(before);
         let [stopped, would] = &mut self.stopped;
         *stopped += u64::from(was);
@@ -121,6 +120,25 @@ impl Backtest {
     }
 }
 
+impl Backtest {
+    /// What came out, in short, of the decisions since then (microseconds since 1970).
+    #[must_use]
+    pub fn in_short(&self, since: i64) -> Measured {
+        let Self {
+            decisions, stopped: [stopped, would_stop], newly_stopped, newly_passed, needs_text, unknown, ..
+        } = self;
+        Measured {
+            since,
+            decisions: *decisions,
+            stopped: *stopped,
+            would_stop: *would_stop,
+            newly_stopped: newly_stopped.values().sum(),
+            newly_passed: newly_passed.values().sum(),
+            untold: needs_text + unknown,
+        }
+    }
+}
+
 /// Whether a policy would have stopped a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Would {
@@ -144,6 +162,17 @@ pub fn would(policy: &Policy, decision: &Decision) -> Would {
     } else {
         Would::Pass
     }
+}
+
+/// Whether a decision is on record as one that stopped its message.
+#[must_use]
+pub fn was_stopped(decision: &Decision) -> bool {
+    stops(done(decision))
+}
+
+/// What was done; identifiers that were taken out are no refusal.
+fn done(decision: &Decision) -> &str {
+    if decision.rule.as_deref() == Some("phi") { "allow" } else { &decision.action }
 }
 
 fn stops(action: &str) -> bool {

@@ -6,6 +6,7 @@ use super::opinion::SecondOpinion;
 use super::rule::{Patterns, Rule, Score};
 use super::{FailMode, Policy, Unjudgeable};
 use crate::policy::taxonomy::Principle;
+use similar::{ChangeTag, TextDiff};
 use std::fmt;
 
 /// One difference.
@@ -28,6 +29,43 @@ impl fmt::Display for Change {
             Self { place, .. } => write!(f, "{place}"),
         }
     }
+}
+
+/// A line of two texts that are held side by side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// It stands in both.
+    Kept(String),
+    /// It stands in the first alone.
+    Gone(String),
+    /// It stands in the second alone.
+    New(String),
+    /// Lines are left out here that stand in both.
+    Gap,
+}
+
+/// So many lines are shown around each difference.
+const AROUND: usize = 3;
+
+/// The lines that differ in two texts, with some around them.
+#[must_use]
+pub fn lines(before: &str, after: &str) -> Vec<Line> {
+    let found: TextDiff<'_, '_, str> = TextDiff::from_lines(before, after);
+    let mut lines = Vec::new();
+    for (place, group) in found.grouped_ops(AROUND).iter().enumerate() {
+        if place > 0 {
+            lines.push(Line::Gap);
+        }
+        for change in group.iter().flat_map(|op| found.iter_changes(op)) {
+            let line = change.value().trim_end_matches(['\n', '\r']).to_owned();
+            lines.push(match change.tag() {
+                ChangeTag::Equal => Line::Kept(line),
+                ChangeTag::Delete => Line::Gone(line),
+                ChangeTag::Insert => Line::New(line),
+            });
+        }
+    }
+    lines
 }
 
 /// What is different in `after`, in the order of a policy file.
@@ -162,6 +200,23 @@ fn expected(test: &Expectation) -> String {
 mod tests {
     use super::*;
     use crate::policy::file::{EMBEDDED, parse};
+
+    #[test]
+    fn lines_that_differ_are_shown_with_some_around_them() {
+        let before: String = (1..=20).map(|number| format!("{number}\n")).collect();
+        let after = before.replace("\n5\n", "\nfive\n").replace("20\n", "20\n21\n");
+        let shown: Vec<String> = lines(&before, &after)
+            .into_iter()
+            .map(|line| match line {
+                Line::Kept(line) => line,
+                Line::Gone(line) => format!("-{line}"),
+                Line::New(line) => format!("+{line}"),
+                Line::Gap => "…".to_owned(),
+            })
+            .collect();
+        assert_eq!(shown.join(" "), "2 3 4 -5 +five 6 7 8 … 18 19 20 +21");
+        assert!(lines(&before, &before).is_empty());
+    }
 
     #[test]
     fn what_changed_is_named_and_nothing_else() {

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use toml_edit::{Document, Item, Table};
+use toml_edit::{Document, DocumentMut, Item, Table};
 
 /// The policy that holds where nobody says otherwise.
 pub const EMBEDDED: &str = include_str!("../../policies/ama.toml");
@@ -64,6 +64,17 @@ enum Bases<'a> {
     Disk(&'a [PathBuf]),
     /// Kept with it, the next one first.
     Kept(&'a [Text]),
+    /// These, by what a file calls them, and those in the binary: nothing is read from the disk.
+    Among(&'a [Base]),
+}
+
+/// A policy that a text may extend by a name of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// What `extends` says.
+    pub name: String,
+    /// Its own text, and those that it extends in their order.
+    pub texts: Vec<Text>,
 }
 
 /// Reads a policy from the text of the file named `file`, and those that it extends.
@@ -82,6 +93,26 @@ pub fn restore(texts: &[Text]) -> Result<Policy, Vec<Fault>> {
     match texts {
         [Text { file, text }, bases @ ..] => parse_in(file, text, Bases::Kept(bases)),
         [] => Err(vec![Fault { file: String::new(), line: 1, key: String::new(), message: "no text".to_owned() }]),
+    }
+}
+
+/// Reads a policy from a text of whoever may see no file here: it extends one of `bases`, or a shipped policy.
+///
+/// # Errors
+/// Every [`Fault`] of the text, in the order of its lines.
+pub fn parse_among(file: &str, text: &str, bases: &[Base]) -> Result<Policy, Vec<Fault>> {
+    parse_in(file, text, Bases::Among(bases))
+}
+
+/// A file as TOML alone, to be changed and written again.
+///
+/// # Errors
+/// That it is none.
+pub fn document(file: &str, text: &str) -> Result<DocumentMut, Fault> {
+    let mut reader = Reader { file, text, faults: Vec::new() };
+    match reader.document() {
+        Some(document) => Ok(document.into_mut()),
+        None => Err(reader.faults.swap_remove(0)),
     }
 }
 
@@ -112,23 +143,26 @@ fn open_in(path: &Path, bases: Bases<'_>) -> Result<Policy, Vec<Fault>> {
 
 fn parse_in(file: &str, text: &str, bases: Bases<'_>) -> Result<Policy, Vec<Fault>> {
     let mut reader = Reader { file, text, faults: Vec::new() };
-    // The parser panics at some files that are no TOML; a reload must not end with it.
-    let document = match catch_unwind(|| Document::parse(text)) {
-        Ok(Ok(document)) => document,
-        Ok(Err(error)) => {
-            reader.fault(error.span(), "", error.message());
-            return Err(reader.faults);
-        }
-        Err(_) => {
-            reader.fault(None, "", "this is not TOML");
-            return Err(reader.faults);
-        }
-    };
+    let Some(document) = reader.document() else { return Err(reader.faults) };
     let policy = reader.policy(Section { table: document.as_table(), at: "" }, bases);
     reader.faults.sort_by_key(|fault| fault.line);
     match policy {
         Some(policy) if reader.faults.is_empty() => Ok(policy),
         _ => Err(reader.faults),
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// The file as TOML; a fault where it is none.
+    fn document(&mut self) -> Option<Document<&'a str>> {
+        let text = self.text;
+        // The parser panics at some files that are no TOML; a reload must not end with it.
+        match catch_unwind(|| Document::parse(text)) {
+            Ok(Ok(document)) => return Some(document),
+            Ok(Err(error)) => self.fault(error.span(), "", error.message()),
+            Err(_) => self.fault(None, "", "this is not TOML"),
+        }
+        None
     }
 }
 
@@ -198,6 +232,16 @@ impl Reader<'_> {
         let path = Path::new(self.file).parent().unwrap_or(Path::new("")).join(name);
         let read = match (bases, shipped::named(name)) {
             (Bases::Kept(texts), _) => restore(texts),
+            (Bases::Among(bases), shipped) => match (bases.iter().find(|base| base.name == name), shipped) {
+                (Some(base), _) => restore(&base.texts),
+                (None, Some(shipped)) => parse_in(shipped.file, shipped.text, Bases::Among(&[])),
+                (None, None) => {
+                    let known = bases.iter().map(|base| base.name.as_str());
+                    let known: Vec<&str> = known.chain(shipped::ALL.iter().map(|shipped| shipped.name)).collect();
+                    self.fault(item.span(), "extends", &format!("expected one of {}", known.join(", ")));
+                    return None;
+                }
+            },
             (_, Some(shipped)) => parse_in(shipped.file, shipped.text, bases),
             (Bases::Disk(chain), None) if chain.contains(&real(&path)) || chain.len() >= DEEPEST => {
                 let message = format!("at most {DEEPEST} files may extend one another, and not in a circle");

@@ -5,8 +5,12 @@
 //! in force. Where a fleet follows the audit store, [`versions`] are kept there, and [`promotion`] says which of them holds.
 
 pub mod backtest;
+pub mod curve;
+pub mod desk;
 pub mod diff;
+pub mod draft;
 pub mod drift;
+pub mod edit;
 pub mod expectation;
 pub mod file;
 pub mod message;

@@ -86,6 +86,8 @@ impl Standing {
             // They say nothing of the policy.
             Deed::Read { .. }
             | Deed::Exported { .. }
+            | Deed::DraftSaved { .. }
+            | Deed::DraftRemoved { .. }
             | Deed::SignedIn { .. }
             | Deed::SignedOut
             | Deed::AccountChanged { .. } => {}

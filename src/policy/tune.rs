@@ -1,6 +1,7 @@
 //! Thresholds from what reviewers said of decisions: the lowest that keeps within a part of false positives, or the highest that
 //! reaches a recall, each with its 95% interval (Wilson, 1927). Too few labels give no threshold.
 
+use super::edit::{Change, edit};
 use super::message::Audience;
 use super::rule::{Effect, Rule, Score};
 use super::{Direction, Policy};
@@ -8,7 +9,6 @@ use crate::audit::decision::{Decision, Seen};
 use crate::audit::label::{Mark, stopped};
 use std::fmt;
 use std::str::FromStr;
-use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 /// What a threshold is to reach.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,7 +58,9 @@ impl Rate {
         (((middle - spread) / scale).max(0.0), ((middle + spread) / scale).min(1.0))
     }
 
-    fn rate(self) -> f64 {
+    /// The part.
+    #[must_use]
+    pub fn rate(self) -> f64 {
         self.hits as f64 / self.total as f64
     }
 }
@@ -145,33 +147,12 @@ pub fn tune(examples: &[(f32, bool)], target: Target) -> Result<Tuned, String> {
 /// # Errors
 /// When the file is not TOML.
 pub fn with_thresholds(text: &str, thresholds: &[(String, f32)]) -> Result<String, String> {
-    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| error.to_string())?;
-    let rules = document.entry("rules").or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
-    let rules = rules.as_array_of_tables_mut().ok_or("rules: expected [[rules]] tables")?;
-    for (name, threshold) in thresholds {
-        let threshold = value((f64::from(*threshold) * 100.0).round() / 100.0);
-        let is_named = |rule: &Table| rule.get("name").and_then(Item::as_str) == Some(name);
-        let place = rules.iter().position(is_named);
-        match place.and_then(|place| rules.get_mut(place)) {
-            Some(rule) => match rule.get_mut("threshold") {
-                Some(item) => {
-                    let decor = item.as_value().map(|old| old.decor().clone());
-                    *item = threshold;
-                    if let (Some(new), Some(decor)) = (item.as_value_mut(), decor) {
-                        *new.decor_mut() = decor;
-                    }
-                }
-                None => drop(rule.insert("threshold", threshold)),
-            },
-            None => {
-                let mut rule = Table::new();
-                rule.insert("name", value(name));
-                rule.insert("threshold", threshold);
-                rules.push(rule);
-            }
-        }
-    }
-    Ok(document.to_string())
+    let change = |(name, threshold): &(String, f32)| {
+        let hundredths = (f64::from(*threshold) * 100.0).round() / 100.0;
+        Change::Threshold(name.clone(), hundredths as f32)
+    };
+    let changes: Vec<Change> = thresholds.iter().map(change).collect();
+    edit("", text, &changes).map_err(|fault| fault.message)
 }
 
 /// The rules whose thresholds can be tuned: those in force that stop by how likely a violation is, and by nothing else.

@@ -52,6 +52,12 @@ impl Versions {
         Self { by_two, ..self }
     }
 
+    /// Whether what is in force must be by the word of two.
+    #[must_use]
+    pub const fn is_by_two(&self) -> bool {
+        self.by_two
+    }
+
     /// The store that holds them.
     #[must_use]
     pub const fn store(&self) -> &Store {

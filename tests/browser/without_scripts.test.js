@@ -4,11 +4,11 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { LANGUAGES, signIn, visit } from "./scene/browser.js";
 import { pages } from "./scene/pages.js";
-import { drafted, stage } from "./scene/stage.js";
+import { proposed, stage } from "./scene/stage.js";
 import { approve, moveThreshold, propose, tryOut } from "./scene/drafting.js";
 import { STRICT } from "./scene/strict.js";
 
-const scene = stage({ policy: "store", first: STRICT, prepare: drafted });
+const scene = stage({ policy: "store", first: STRICT, prepare: proposed });
 
 /** A page on which no script runs. */
 const quiet = (name, more = {}) => scene.visitors.page(name, { scripts: false, ...more });
@@ -94,7 +94,7 @@ test("a policy is changed, tried, proposed and approved of", async () => {
   await propose(page, scene.clinic, scene.clinic.draft, "it stops too much");
   page.watch.clean();
   const approver = await quiet("approver");
-  await approve(approver, scene.clinic, "v2", "so it does");
+  await approve(approver, scene.clinic, "v3", "so it does");
   approver.watch.clean();
   await page.context().close();
   await approver.context().close();

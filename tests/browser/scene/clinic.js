@@ -96,6 +96,7 @@ export class Clinic {
     this.child = spawn(BINARY, ["serve", "--config", this.config], { cwd: this.folder });
     createInterface({ input: this.child.stderr }).on("line", (line) => this.log.push(line));
     process.once("exit", () => this.#clear());
+    for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
     let greeting = "";
     this.child.stdout.on("data", (data) => (greeting += data));
     const found = (label) => greeting.match(new RegExp(`${label}:\\s+(http://[^/\\s]+)`))?.[1];

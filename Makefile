@@ -9,6 +9,7 @@ TARGET := target
 RUNTIME := $(TARGET)/onnxruntime/VERSION
 TESTING := $(TARGET)/venv-test/installed
 NODE_TESTING := $(TARGET)/node-test/installed
+BROWSER_TESTING := $(TARGET)/browser-test/installed
 TRAINING := $(TARGET)/venv-model/installed
 TEACHING := $(TARGET)/venv-model/installed-teacher
 MODEL := $(TARGET)/model
@@ -17,13 +18,14 @@ REAL := $(TARGET)/venv-real/installed
 DATA ?= ../shared/data
 CORPUS ?= classifier/corpus
 UPSTREAM ?=
+CHROMIUM ?= /usr/bin/chromium
 SECONDS ?= 600
 
-.PHONY: help run test lint bench model evaluate real fuzz clean
+.PHONY: help run test browser-test screenshots lint bench model evaluate real fuzz clean
 .PHONY: student start control teacher1 teacher2 distilled hybrids
 
 help: ## Say what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 run: $(RUNTIME) ## Start the proxy; UPSTREAM=http://host:port/v1 puts it before a real LLM server
 	cargo build --release --locked
@@ -37,6 +39,14 @@ test: $(RUNTIME) $(TESTING) $(NODE_TESTING) ## Run all tests
 	fi
 	cargo test --locked --doc
 	$(TARGET)/venv-test/bin/python -m unittest discover --start-directory classifier/tests --top-level-directory .
+
+browser-test: $(RUNTIME) $(BROWSER_TESTING) ## Try the console in a browser (needs npm, and Chromium at CHROMIUM)
+	cargo build --locked
+	$(call in_browser,node --test --test-concurrency=2 tests/browser/*.test.js)
+
+screenshots: $(RUNTIME) $(BROWSER_TESTING) ## Draw the pictures of the console in docs/console
+	cargo build --locked
+	$(call in_browser,node tests/browser/screenshots.js)
 
 lint: $(TESTING) ## Run the linters, of the corpus too
 	cargo fmt --check
@@ -61,6 +71,23 @@ $(NODE_TESTING): tests/sdk/package.json tests/sdk/package-lock.json
 	    npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@; \
 	else \
 	    echo "SKIPPED: npm is not installed, so no SDK for node is tried" >&2; \
+	fi
+
+# The same, for what drives a browser; the browser is the system's own.
+$(BROWSER_TESTING): tests/browser/package.json tests/browser/package-lock.json
+	mkdir -p $(@D)
+	cp $^ $(@D)
+	if npm --version >/dev/null 2>&1; then \
+	    npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@; \
+	fi
+
+# Runs a command that needs a browser, or says loudly that it does not.
+in_browser = if [ ! -f $(BROWSER_TESTING) ]; then \
+	    echo "SKIPPED: npm is not installed, so the console is tried in no browser" >&2; \
+	elif ! "$(CHROMIUM)" --version >/dev/null 2>&1; then \
+	    echo "SKIPPED: there is no Chromium at $(CHROMIUM) (set CHROMIUM), so the console is tried in no browser" >&2; \
+	else \
+	    CHROMIUM="$(CHROMIUM)" $(1); \
 	fi
 
 $(TRAINING): classifier/requirements.txt

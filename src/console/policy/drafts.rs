@@ -28,23 +28,25 @@ pub(super) async fn list(desk: &Desk<'_>, in_force: &InForce) -> Result<Markup, 
             @if drafts.is_empty() {
                 p class="quiet" { (language.say("There is none yet.", "Aún no hay ninguno.")) }
             } @else {
-                table {
-                    caption class="unseen" { (language.say("Drafts", "Borradores")) }
-                    thead {
-                        tr {
-                            th scope="col" { (language.say("Name", "Nombre")) }
-                            th scope="col" { (language.say("Began as", "Empezó como")) }
-                            th scope="col" { (language.say("Saved by", "Guardado por")) }
-                            th scope="col" { (language.say("Time (UTC)", "Hora (UTC)")) }
-                        }
-                    }
-                    tbody {
-                        @for draft in &drafts {
+                div class="scroll" tabindex="0" role="region" aria-label=(language.say("Drafts", "Borradores")) {
+                    table {
+                        caption class="unseen" { (language.say("Drafts", "Borradores")) }
+                        thead {
                             tr {
-                                th scope="row" { a href=(path_of(&draft.name)) { (draft.name) } }
-                                td { @if let Some(version) = draft.based_on { "v" (version) } @else { "–" } }
-                                td { (draft.by) }
-                                td { (time(draft.time)) }
+                                th scope="col" { (language.say("Name", "Nombre")) }
+                                th scope="col" { (language.say("Began as", "Empezó como")) }
+                                th scope="col" { (language.say("Saved by", "Guardado por")) }
+                                th scope="col" { (language.say("Time (UTC)", "Hora (UTC)")) }
+                            }
+                        }
+                        tbody {
+                            @for draft in &drafts {
+                                tr {
+                                    th scope="row" { a href=(path_of(&draft.name)) { (draft.name) } }
+                                    td { @if let Some(version) = draft.based_on { "v" (version) } @else { "–" } }
+                                    td { (draft.by) }
+                                    td { (time(draft.time)) }
+                                }
                             }
                         }
                     }

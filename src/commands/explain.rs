@@ -35,7 +35,9 @@ pub async fn run(config: &Config, asked: &Asked) -> anyhow::Result<()> {
     let pool = super::start_pool(config)?;
     let direction = if asked.completion { Direction::Completion } else { Direction::Prompt };
     let input = match asked.completion {
-        true => Input::Completion { prompt: asked.question.clone().unwrap_or_default(), completion: asked.text.clone() },
+        true => {
+            Input::Completion { prompt: asked.question.clone().unwrap_or_default(), completion: asked.text.clone() }
+        }
         false => Input::Prompt(asked.text.clone()),
     };
     let unjudged = |why: Unavailable| anyhow::anyhow!("the model could not judge: {why:?}");

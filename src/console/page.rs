@@ -18,15 +18,22 @@ const HTML: &str = "text/html; charset=utf-8";
 
 const STYLE: &str = include_str!("console.css");
 const SCRIPT: &str = include_str!("console.js");
+const REVIEW_SCRIPT: &str = include_str!("review.js");
 const ICON: &str = include_str!("icon.svg");
 
 /// The name of an asset with what it holds, so that a browser never keeps an old one.
 static STYLE_PATH: LazyLock<String> = LazyLock::new(|| versioned("console.css", STYLE));
 static SCRIPT_PATH: LazyLock<String> = LazyLock::new(|| versioned("console.js", SCRIPT));
+static REVIEW_SCRIPT_PATH: LazyLock<String> = LazyLock::new(|| versioned("review.js", REVIEW_SCRIPT));
 static ICON_PATH: LazyLock<String> = LazyLock::new(|| versioned("icon.svg", ICON));
 
 fn versioned(name: &str, content: &str) -> String {
     format!("/console/assets/{name}?v={}", digest::short(content.as_bytes()))
+}
+
+/// Where the script of the review is.
+pub(super) fn review_script() -> &'static str {
+    &REVIEW_SCRIPT_PATH
 }
 
 /// How a page looks.
@@ -314,6 +321,7 @@ pub(super) async fn asset(visit: &Visit<'_>) -> Result<Response<Body>, Trouble> 
     let (kind, content) = match visit.param("name") {
         "console.css" => ("text/css; charset=utf-8", STYLE),
         "console.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        "review.js" => ("text/javascript; charset=utf-8", REVIEW_SCRIPT),
         "icon.svg" => ("image/svg+xml", ICON),
         _ => return Err(Trouble::NotFound),
     };
@@ -352,7 +360,6 @@ pub(super) fn guarded(mut response: Response<Body>) -> Response<Body> {
 }
 
 /// A time in microseconds since 1970, as people read it (UTC).
-#[allow(dead_code, reason = "for pages that are still to come")]
 pub(super) fn time(micros: i64) -> Markup {
     let time = SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or_default());
     let exact = humantime::format_rfc3339_seconds(time).to_string();
@@ -361,7 +368,6 @@ pub(super) fn time(micros: i64) -> Markup {
 }
 
 /// What was done with a message, by the id of the action.
-#[allow(dead_code, reason = "for pages that are still to come")]
 pub(super) fn badge(language: Language, action: &str) -> Markup {
     let name = match action {
         "allow" => language.say("allowed", "permitido"),

@@ -15,7 +15,9 @@ pub(super) fn principle(language: Language, id: &str) -> String {
 /// What a principle is about.
 pub(super) const fn about(language: Language, principle: Principle) -> &'static str {
     match principle {
-        Principle::I => language.say("Competent care, with compassion and respect", "Atención competente, con compasión y respeto"),
+        Principle::I => {
+            language.say("Competent care, with compassion and respect", "Atención competente, con compasión y respeto")
+        }
         Principle::II => language.say("Honesty and professionalism", "Honradez y profesionalidad"),
         Principle::III => language.say("Respect for the law", "Respeto de la ley"),
         Principle::IV => language.say("Rights and privacy", "Derechos y privacidad"),
@@ -67,7 +69,9 @@ pub(super) const fn mark(language: Language, mark: Mark) -> &'static str {
 pub(super) fn scan(language: Language, id: &str) -> &str {
     match id {
         "full" => language.say("all of it", "todo"),
-        "partial" => language.say("not all: images, files or data were in it", "no todo: contenía imágenes, archivos o datos"),
+        "partial" => {
+            language.say("not all: images, files or data were in it", "no todo: contenía imágenes, archivos o datos")
+        }
         "none" => language.say("nothing: the model could not judge", "nada: el modelo no pudo evaluar"),
         other => other,
     }
@@ -77,11 +81,19 @@ pub(super) fn scan(language: Language, id: &str) -> &str {
 pub(super) fn opinion(language: Language, id: &str) -> String {
     let said = match id {
         "violates" => language.say("the second model says that it violates", "el segundo modelo dice que infringe"),
-        "harmless" => language.say("the second model says that it is harmless", "el segundo modelo dice que es inofensivo"),
-        "unsent" => language.say("it was not shown to the second model, so that it counts as a violation", "no se mostró al segundo modelo, por lo que cuenta como infracción"),
+        "harmless" => {
+            language.say("the second model says that it is harmless", "el segundo modelo dice que es inofensivo")
+        }
+        "unsent" => language.say(
+            "it was not shown to the second model, so that it counts as a violation",
+            "no se mostró al segundo modelo, por lo que cuenta como infracción",
+        ),
         other => {
             let why = other.strip_prefix("none_").unwrap_or(other);
-            return format!("{} ({why})", language.say("the second model said nothing", "el segundo modelo no dijo nada"));
+            return format!(
+                "{} ({why})",
+                language.say("the second model said nothing", "el segundo modelo no dijo nada")
+            );
         }
     };
     said.to_owned()

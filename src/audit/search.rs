@@ -1,8 +1,11 @@
 //! Finds decisions by their [facts](super::facts), the newest first.
 
-use super::facts::{Fact, columns};
+use super::decision::{ACT, Decision};
+use super::facts::{Fact, columns, places};
+use super::label::Label;
+use super::reviews::read;
 use super::store::{Fault, Store};
-use sqlx::any::AnyArguments;
+use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe, Row};
 
@@ -256,6 +259,37 @@ impl Store {
         let query = format!("SELECT {} FROM facts AS f WHERE event = $1 ORDER BY seq", columns("f"));
         let rows = sqlx::query(AssertSqlSafe(query)).bind(event.to_owned()).fetch_all(&self.pool).await?;
         rows.iter().map(|row| Fact::read(row, 0)).collect()
+    }
+
+    /// The decisions of an event, whole, in their order, and not more than 100.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn decisions_of(&self, event: &str) -> Result<Vec<Decision>, Fault> {
+        let query = "SELECT body FROM decisions WHERE event = $1 AND action <> $2 ORDER BY seq LIMIT 100";
+        let rows = sqlx::query(query).bind(event.to_owned()).bind(ACT).fetch_all(&self.pool).await?;
+        let read = |row: &AnyRow| {
+            let body: String = row.try_get(0)?;
+            serde_json::from_str(&body).map_err(|error| Fault::Decode(error.into()))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// What reviewers said of some events, in its order.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn labels_among(&self, events: &[&str]) -> Result<Vec<Label>, Fault> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let query = format!(
+            "SELECT event, direction, reviewer, mark, principle, note, time FROM labels WHERE event IN {} ORDER BY time",
+            places(1, events.len())
+        );
+        let query =
+            events.iter().fold(sqlx::query(AssertSqlSafe(query)), |query, event| query.bind((*event).to_owned()));
+        query.fetch_all(&self.pool).await?.iter().map(read).collect()
     }
 
     async fn lead(&self, wanted: &Wanted) -> Result<Lead, Fault> {

@@ -1,29 +1,16 @@
 //! `nonnocere policy explain TEXT`: which rule decides on a text, by which score against which threshold, and which of its
 //! words and sentences the score comes from.
-//!
-//! A word counts by how much the score falls when the text is judged without it. The model reads words together, so that
-//! these weights neither add up nor prove a reason: they show where to look.
 
-use crate::classify::pool::{Pool, Unavailable};
+use crate::classify::pool::Unavailable;
 use crate::classify::{Input, Scores};
 use crate::config::Config;
-use crate::guard::sentences;
+use crate::guard::weights::{MATTERS, Part, weigh};
 use crate::policy::message::Reader;
 use crate::policy::rule::Weighed;
 use crate::policy::{Direction, Evidence, Policy};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
-use std::ops::Range;
 use std::sync::Arc;
-
-/// Texts that are judged in one job.
-const BATCH: usize = 64;
-
-/// A longer text is explained by its sentences alone.
-const MOST_WORDS: usize = 400;
-
-/// From here on a word is shown as one that matters.
-const MATTERS: f32 = 0.05;
 
 /// What is explained.
 pub struct Asked {
@@ -39,12 +26,6 @@ pub struct Asked {
     pub json: bool,
 }
 
-/// A part of the text, and how much of the score comes from it.
-struct Part {
-    place: Range<usize>,
-    weight: f32,
-}
-
 /// Explains a text.
 ///
 /// # Errors
@@ -53,8 +34,15 @@ pub async fn run(config: &Config, asked: &Asked) -> anyhow::Result<()> {
     let policy = super::policy_of(config).await?.snapshot();
     let pool = super::start_pool(config)?;
     let direction = if asked.completion { Direction::Completion } else { Direction::Prompt };
-    let scores = judge(&pool, asked, vec![asked.text.clone()]).await?;
-    let scores = scores.first().cloned().unwrap_or(Scores::NONE);
+    let input = match asked.completion {
+        true => {
+            Input::Completion { prompt: asked.question.clone().unwrap_or_default(), completion: asked.text.clone() }
+        }
+        false => Input::Prompt(asked.text.clone()),
+    };
+    let unjudged = |why: Unavailable| anyhow::anyhow!("the model could not judge: {why:?}");
+    let scores = pool.judge(vec![input.clone()]).await.map_err(unjudged)?;
+    let scores = scores.into_iter().next().map_or(Scores::NONE, |judged| judged.scores);
     let tenant = asked.tenant.as_deref().map(Arc::from);
     let reader = Reader { audience: config.streaming.flow.audience, tenant, ..Reader::default() };
     let evidence = Evidence { text: &asked.text, scores: &scores, in_context: false, reader: &reader, opinion: None };
@@ -64,16 +52,8 @@ pub async fn run(config: &Config, asked: &Asked) -> anyhow::Result<()> {
     let nearest = || rules.iter().max_by(|one, other| one.margin().total_cmp(&other.margin()));
     let by = decides.or_else(nearest).map(|weighed| weighed.rule.score);
     let of = |scores: &Scores| by.map_or(0.0, |score| score.of(scores));
-    let whole = of(&scores);
-    let weigh = async |places: Vec<Range<usize>>| -> anyhow::Result<Vec<Part>> {
-        let texts = places.iter().map(|place| without(&asked.text, place)).collect();
-        let judged = judge(&pool, asked, texts).await?;
-        Ok(places.into_iter().zip(judged).map(|(place, left)| Part { place, weight: whole - of(&left) }).collect())
-    };
-    let words = words(&asked.text);
-    let words = if words.len() > MOST_WORDS { Vec::new() } else { weigh(words).await? };
-    let sentences = places(&asked.text);
-    let sentences = if sentences.len() < 2 { Vec::new() } else { weigh(sentences).await? };
+    let weights = weigh(&pool, &input, of, None).await.map_err(unjudged)?;
+    let (words, sentences) = (weights.words, weights.sentences);
     let explained =
         Explained { policy: &policy, asked, scores: &scores, rules: &rules, words: &words, sentences: &sentences };
     let mut out = std::io::stdout().lock();
@@ -82,20 +62,6 @@ pub async fn run(config: &Config, asked: &Asked) -> anyhow::Result<()> {
         false => explained.write(&mut out, policy.decide(direction, evidence).action.id())?,
     }
     Ok(())
-}
-
-async fn judge(pool: &Pool, asked: &Asked, texts: Vec<String>) -> anyhow::Result<Vec<Scores>> {
-    let mut scores = Vec::new();
-    for batch in texts.chunks(BATCH) {
-        let input = |text: &String| match asked.completion {
-            true => Input::Completion { prompt: asked.question.clone().unwrap_or_default(), completion: text.clone() },
-            false => Input::Prompt(text.clone()),
-        };
-        let judged = pool.judge(batch.iter().map(input).collect()).await;
-        let judged = judged.map_err(|why: Unavailable| anyhow::anyhow!("the model could not judge: {why:?}"))?;
-        scores.extend(judged.into_iter().map(|judged| judged.scores));
-    }
-    Ok(scores)
 }
 
 /// Everything that was found.
@@ -184,51 +150,4 @@ fn second_opinion(weighed: &Weighed<'_>) -> Option<Value> {
     let second = weighed.rule.second_opinion?;
     let (from, to) = second.band(weighed.threshold);
     Some(json!({"from": from, "to": to, "otherwise": second.otherwise.id(), "uncertain": weighed.is_uncertain}))
-}
-
-/// Where the words of a text stand.
-fn words(text: &str) -> Vec<Range<usize>> {
-    let (mut words, mut start) = (Vec::new(), None);
-    for (at, letter) in text.char_indices().chain([(text.len(), ' ')]) {
-        match (letter.is_alphanumeric() || matches!(letter, '\'' | '’' | '-'), start) {
-            (true, None) => start = Some(at),
-            (false, Some(begun)) => {
-                words.push(begun..at);
-                start = None;
-            }
-            _ => {}
-        }
-    }
-    words
-}
-
-/// Where the sentences of a text stand.
-fn places(text: &str) -> Vec<Range<usize>> {
-    let mut at = 0;
-    let place = |sentence: &str| {
-        let start = at;
-        at += sentence.len();
-        start..at
-    };
-    sentences(text).into_iter().map(place).collect()
-}
-
-fn without(text: &str, place: &Range<usize>) -> String {
-    format!("{}{}", text.get(..place.start).unwrap_or_default(), text.get(place.end..).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_and_sentences_stand_where_they_are() {
-        let text = "Don't back-date it, é! Then wait for the two results. Go.";
-        let shown = |places: Vec<Range<usize>>| -> Vec<String> {
-            places.into_iter().map(|place| text.get(place).unwrap().to_owned()).collect()
-        };
-        assert_eq!(shown(words(text))[..4], ["Don't", "back-date", "it", "é"]);
-        assert_eq!(shown(places(text)), ["Don't back-date it, é! ", "Then wait for the two results. ", "Go."]);
-        assert_eq!(without("abc", &(1..2)), "ac");
-    }
 }

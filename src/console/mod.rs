@@ -7,20 +7,27 @@
 
 mod about;
 pub mod account;
+mod aloud;
 mod audit;
+mod deciding;
 mod decision;
 mod decisions;
+mod filters;
 pub mod form;
+mod kept_text;
 pub mod language;
+mod marks;
 mod overview;
 mod page;
 mod people;
 mod policy;
 mod review;
+mod scale;
 pub mod session;
 mod sign_in;
 mod trouble;
 mod try_it;
+mod vocabulary;
 
 use crate::audit::act::{Act, Deed};
 use crate::audit::journal::now;
@@ -109,6 +116,8 @@ pub(crate) struct Visit<'a> {
     form: &'a Fields,
     params: &'a [(String, String)],
     session: Option<Session>,
+    /// The cookie of the reason for which texts of the queue are read.
+    reason: String,
     /// Whether a form was posted.
     is_post: bool,
 }
@@ -227,6 +236,7 @@ pub static ROUTES: &[Route] = &[
     Route::post("/console/decisions/{event}/text", For(Reviewer, |desk| Box::pin(decision::text(desk)))),
     Route::get("/console/review", For(Reviewer, |desk| Box::pin(review::show(desk)))),
     Route::post("/console/review/{event}/{direction}", For(Reviewer, |desk| Box::pin(review::label(desk)))),
+    Route::post("/console/review/{event}/{direction}/text", For(Reviewer, |desk| Box::pin(review::text(desk)))),
     Route::get("/console/try", For(Editor, |desk| Box::pin(try_it::show(desk)))),
     Route::post("/console/try", For(Editor, |desk| Box::pin(try_it::show(desk)))),
     Route::get("/console/policy", For(Viewer, |desk| Box::pin(policy::show(desk)))),
@@ -278,6 +288,7 @@ pub async fn handle(console: &Console, request: Request<Incoming>) -> Response<B
         form: &Fields::default(),
         params: &params,
         session: None,
+        reason: session::cookie(headers, review::REASON).unwrap_or_default(),
         is_post: request.method() == Method::POST,
     };
     let answered = match (&*path, found) {
@@ -320,7 +331,7 @@ async fn answer(
             return Err(Trouble::OtherSite);
         }
     }
-    let visit = &Visit { form: &posted, session: visit.session.clone(), ..*visit };
+    let visit = &Visit { form: &posted, session: visit.session.clone(), reason: visit.reason.clone(), ..*visit };
     match (route.page, records, &visit.session) {
         (Page::Open(page), ..) => page(visit).await,
         (Page::For(_, page), Some(records), Some(session)) => page(&desk(visit, records, session).await?).await,

@@ -19,12 +19,14 @@ const HTML: &str = "text/html; charset=utf-8";
 const STYLE: &str = include_str!("console.css");
 const SCRIPT: &str = include_str!("console.js");
 const POLICY_SCRIPT: &str = include_str!("policy.js");
+const REVIEW_SCRIPT: &str = include_str!("review.js");
 const ICON: &str = include_str!("icon.svg");
 
 /// The name of an asset with what it holds, so that a browser never keeps an old one.
 static STYLE_PATH: LazyLock<String> = LazyLock::new(|| versioned("console.css", STYLE));
 static SCRIPT_PATH: LazyLock<String> = LazyLock::new(|| versioned("console.js", SCRIPT));
 static POLICY_SCRIPT_PATH: LazyLock<String> = LazyLock::new(|| versioned("policy.js", POLICY_SCRIPT));
+static REVIEW_SCRIPT_PATH: LazyLock<String> = LazyLock::new(|| versioned("review.js", REVIEW_SCRIPT));
 static ICON_PATH: LazyLock<String> = LazyLock::new(|| versioned("icon.svg", ICON));
 
 fn versioned(name: &str, content: &str) -> String {
@@ -34,6 +36,11 @@ fn versioned(name: &str, content: &str) -> String {
 /// Where the script of the pages of drafts is.
 pub(super) fn policy_script() -> &'static str {
     &POLICY_SCRIPT_PATH
+}
+
+/// Where the script of the review is.
+pub(super) fn review_script() -> &'static str {
+    &REVIEW_SCRIPT_PATH
 }
 
 /// How a page looks.
@@ -322,6 +329,7 @@ pub(super) async fn asset(visit: &Visit<'_>) -> Result<Response<Body>, Trouble> 
         "console.css" => ("text/css; charset=utf-8", STYLE),
         "console.js" => ("text/javascript; charset=utf-8", SCRIPT),
         "policy.js" => ("text/javascript; charset=utf-8", POLICY_SCRIPT),
+        "review.js" => ("text/javascript; charset=utf-8", REVIEW_SCRIPT),
         "icon.svg" => ("image/svg+xml", ICON),
         _ => return Err(Trouble::NotFound),
     };

@@ -14,8 +14,9 @@ mod rewrite;
 mod sentence;
 pub mod stream;
 pub mod surrogates;
-mod trial;
+pub mod trial;
 mod verdict;
+pub mod weights;
 
 pub use cleared::Cleared;
 pub use rewrite::sentences;
@@ -38,6 +39,7 @@ use memory::Refused;
 use opinion::Scored;
 use std::sync::Arc;
 use stream::Stream;
+use tokio::sync::Semaphore;
 
 /// What became of a value that was inspected.
 pub enum Outcome<T> {
@@ -85,13 +87,15 @@ pub struct Guard {
     finish: FinishReason,
     refused: Refused,
     judge: Option<Arc<Judge>>,
+    /// Held by whoever looks what a score comes from.
+    looking: Semaphore,
 }
 
 impl Guard {
     /// A guard that judges by `pool` and ends refused choices with `finish`.
     #[must_use]
     pub fn new(pool: Pool, finish: FinishReason) -> Self {
-        Self { pool: Arc::new(pool), finish, refused: Refused::default(), judge: None }
+        Self { pool: Arc::new(pool), finish, refused: Refused::default(), judge: None, looking: Semaphore::new(1) }
     }
 
     /// The same guard, with a judge for what the policy is not sure of.
@@ -108,7 +112,13 @@ impl Guard {
 
     /// A guard with the same model that asks nobody and remembers nothing of this one.
     fn alone(&self) -> Self {
-        Self { pool: Arc::clone(&self.pool), finish: self.finish, refused: Refused::default(), judge: None }
+        Self {
+            pool: Arc::clone(&self.pool),
+            finish: self.finish,
+            refused: Refused::default(),
+            judge: None,
+            looking: Semaphore::new(0),
+        }
     }
 
     /// The model's short hash.

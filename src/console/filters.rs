@@ -1,0 +1,201 @@
+//! What is looked for among decisions, as a query says it, and what is wrong with that.
+
+use super::form::Fields;
+use super::language::Language;
+use crate::audit::search::Wanted;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The fields of the search, as links to it name them.
+pub(super) const NAMES: [&str; 16] = [
+    "from",
+    "until",
+    "principle",
+    "type",
+    "action",
+    "tenant",
+    "audience",
+    "direction",
+    "low",
+    "high",
+    "policy",
+    "rule",
+    "event",
+    "scan",
+    "reviewed",
+    "before",
+];
+
+/// A search, and what is wrong with each field that cannot be understood.
+pub(super) struct Filters {
+    pub(super) wanted: Wanted,
+    pub(super) wrong: BTreeMap<&'static str, &'static str>,
+}
+
+/// Reads the fields of a query; an empty one says nothing.
+pub(super) fn read(language: Language, query: &Fields) -> Filters {
+    let mut wrong = BTreeMap::new();
+    let mut expect = |name: &'static str, is_right: bool, expected: &'static str| {
+        if !is_right {
+            wrong.insert(name, expected);
+        }
+    };
+    let given = |name: &str| Some(query.get(name).trim()).filter(|value| !value.is_empty());
+    let when = language
+        .say("expected a time such as 2026-11-28T03:20 (UTC)", "se espera una hora como 2026-11-28T03:20 (UTC)");
+    let [from, until] = ["from", "until"].map(|name| {
+        let time = given(name).map(micros);
+        expect(name, time != Some(None), when);
+        time.flatten()
+    });
+    let number = language.say("expected a number from 0 to 1, such as 0.75", "se espera un número de 0 a 1, como 0.75");
+    let [low, high] = ["low", "high"].map(|name| {
+        let score = given(name).map(share);
+        expect(name, score != Some(None), number);
+        score.flatten()
+    });
+    if let (Some(low), Some(high)) = (low, high) {
+        let expected = language.say("expected no less than the lowest", "se espera no menos que el mínimo");
+        expect("high", low <= high, expected);
+    }
+    let plain =
+        language.say("expected at most 200 letters, in one line", "se esperan como máximo 200 letras, en una línea");
+    let mut text = |name: &'static str| {
+        let value = given(name);
+        let is_plain = |value: &str| value.chars().count() <= 200 && !value.chars().any(char::is_control);
+        expect(name, value.is_none_or(is_plain), plain);
+        value.filter(|value| is_plain(value)).map(str::to_owned)
+    };
+    let [principle, kind, action, tenant, audience, direction, policy, rule, scan] =
+        ["principle", "type", "action", "tenant", "audience", "direction", "policy", "rule", "scan"].map(&mut text);
+    let event = given("event");
+    let id = language.say(
+        "expected an event id, or at least its first 8 letters and digits",
+        "se espera el id de un evento, o al menos sus primeras 8 letras y cifras",
+    );
+    expect("event", event.is_none_or(is_event), id);
+    let before = given("before").and_then(|before| before.parse().ok());
+    let score = (low.is_some() || high.is_some()).then_some((low.unwrap_or(0.0), high.unwrap_or(1.0)));
+    let reviewed = match query.get("reviewed") {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    };
+    let event = event.filter(|event| is_event(event)).map(str::to_owned);
+    let wanted = Wanted {
+        from,
+        until,
+        principle,
+        kind,
+        action,
+        tenant,
+        audience,
+        direction,
+        policy,
+        rule,
+        scan,
+        score,
+        event,
+        reviewed,
+        before,
+    };
+    Filters { wanted, wrong }
+}
+
+/// The same query from another place on: from the newest, or after one of the decisions.
+pub(super) fn link(query: &Fields, before: Option<i64>) -> String {
+    let mut link = form_urlencoded::Serializer::new(String::new());
+    for name in NAMES.into_iter().filter(|name| *name != "before") {
+        if !query.get(name).is_empty() {
+            link.append_pair(name, query.get(name));
+        }
+    }
+    if let Some(before) = before {
+        link.append_pair("before", &before.to_string());
+    }
+    format!("/console/decisions?{}", link.finish())
+}
+
+/// Whether a text can be an event id, or the beginning of one.
+pub(super) fn is_event(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+fn share(text: &str) -> Option<f64> {
+    text.replace(',', ".").parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share))
+}
+
+/// A time (RFC 3339, or without seconds or zone: then in UTC) in microseconds since 1970.
+fn micros(text: &str) -> Option<i64> {
+    let (time, ahead) = zone(text)?;
+    let time = match time.len() {
+        10 => format!("{time}T00:00:00"),
+        16 => format!("{time}:00"),
+        _ => time.to_owned(),
+    };
+    let time = humantime::parse_rfc3339_weak(&time).ok()?;
+    let micros = i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_micros()).ok()?;
+    micros.checked_sub(ahead)
+}
+
+/// A time without its zone, and by how many microseconds the zone is ahead of UTC.
+fn zone(text: &str) -> Option<(&str, i64)> {
+    if let Some(time) = text.strip_suffix(['Z', 'z']) {
+        return Some((time, 0));
+    }
+    let Some((time, zone)) = text.len().checked_sub(6).and_then(|at| text.split_at_checked(at)) else {
+        return Some((text, 0));
+    };
+    let (sign, zone) = match (time.contains(['T', ' ']), zone.strip_prefix('+'), zone.strip_prefix('-')) {
+        (true, Some(zone), _) => (1, zone),
+        (true, _, Some(zone)) => (-1, zone),
+        _ => return Some((text, 0)),
+    };
+    let (hours, minutes) = zone.split_once(':')?;
+    let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
+    ((0..24).contains(&hours) && (0..60).contains(&minutes))
+        .then_some((time, sign * (hours * 60 + minutes) * 60_000_000))
+}
+
+/// A time in microseconds since 1970 as a field of a form has it, in UTC.
+pub(super) fn field_time(micros: i64) -> String {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or_default());
+    humantime::format_rfc3339_seconds(time).to_string().trim_end_matches('Z').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_and_without_their_zone() {
+        let at = 1_795_836_000_000_000;
+        for text in [
+            "2026-11-28T03:20",
+            "2026-11-28T03:20:00Z",
+            "2026-11-28T05:20:00+02:00",
+            "2026-11-28 03:20:00",
+            "2026-11-27T23:20-04:00",
+        ] {
+            assert_eq!(micros(text), Some(at), "{text}");
+        }
+        assert_eq!(micros("2026-11-28"), Some(at - (3 * 60 + 20) * 60_000_000));
+        assert_eq!(field_time(at), "2026-11-28T03:20:00");
+        for text in ["", "tomorrow", "2026-13-01", "2026-11-28T03:20+99:00", "28.11.2026", "ééé"] {
+            assert_eq!(micros(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_field_and_nothing_else_is_lost() {
+        let query = Fields::parse(b"from=soon&low=2&high=0.5&event=a%27b&tenant=st-anna&type=%00");
+        let Filters { wanted, wrong } = read(Language::En, &query);
+        assert_eq!(wrong.keys().copied().collect::<Vec<_>>(), ["event", "from", "low", "type"]);
+        assert_eq!((wanted.tenant.as_deref(), wanted.score), (Some("st-anna"), Some((0.0, 0.5))));
+        assert!(read(Language::En, &Fields::parse(b"low=0.9&high=0.1")).wrong.contains_key("high"));
+        assert_eq!(
+            link(&query, Some(7)),
+            "/console/decisions?from=soon&type=%00&tenant=st-anna&low=2&high=0.5&event=a%27b&before=7"
+        );
+    }
+}

@@ -8,9 +8,11 @@ mod visitor;
 
 use common::Failing;
 
+use nonnocere::audit::act::{Act, Candidate, Deed, Measured};
 use nonnocere::classify::onnx::{EMBEDDED, OnnxClassifier};
 use nonnocere::console::account::Role;
-use nonnocere::policy::reload::Source;
+use nonnocere::policy::reload::{Live, Source};
+use nonnocere::policy::versions::Versions;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::Stdio;
@@ -38,7 +40,11 @@ async fn what_is_tried_says_all_and_is_kept_nowhere() {
         .await;
     let shown = page(&got);
     assert_eq!((got.status.as_u16(), got.header("cache-control"), action(&shown).as_str()), (200, "no-store", "block"));
-    assert_harmless(&shown.replace('\u{202e}', "").replace('\0', ""));
+    // The field keeps what was written into it; beside it nothing turns the page around.
+    let (field, beside) = shown.split_once("</textarea>").unwrap();
+    assert!(field.contains("<textarea"));
+    assert_harmless(beside);
+    assert!(!shown.contains('\0') && !shown.contains("<script>alert"));
     assert!(shown.contains("I can&#39;t help with this") || shown.contains("I can't help with this"), "{shown}");
     assert!(
         shown.contains("<mark title=\"+1.00\">VIOLATE</mark>") && shown.contains("A prompt with a violation of 0.60"),
@@ -52,7 +58,7 @@ async fn what_is_tried_says_all_and_is_kept_nowhere() {
     let shown = page(
         &es.post("/console/try", &[("kind", "answer"), ("text", "hola"), ("completion", "Then VIOLATE it.")]).await,
     );
-    assert!(shown.contains("No puedo") && shown.contains("Quien llama leería"), "{shown}");
+    assert!(shown.contains("Quien llama leería</h4>") && shown.contains("La respuesta no se muestra"), "{shown}");
     // Nothing of it is in the store; only the accounts are new.
     assert!(house.store.texts(None).await.unwrap().is_empty());
     let wanted = nonnocere::audit::search::Wanted::default();
@@ -88,6 +94,71 @@ async fn what_cannot_be_tried_is_told_and_stays_in_its_field() {
     let eva = busy.visitor("eva", Role::Editor).await;
     let got = eva.post("/console/try", &[("text", "hello")]).await;
     assert!(got.status == 503 && page(&got).contains("The model cannot judge now."), "{}", page(&got));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_come_after_is_tried_beside_what_is_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |name: &str, more: &str| {
+        let path = folder.path().join(format!("{name}.toml"));
+        std::fs::write(&path, format!("name = \"{name}\"\nextends = \"ama\"\n{more}")).unwrap();
+        Source::named(path.to_str().unwrap()).read().unwrap()
+    };
+    let lax = read("lax", "[[rules]]\nname = \"violating-prompt\"\nenabled = false");
+    let word = "[[rules]]\nname = \"ward\"\ndirection = \"prompt\"\nscore = \"pattern\"\npatterns = [\"ward 9\"]\naction = \"block\"\n[rules.message]\nen = \"Not here.\"";
+    let (ours, strict) = (read("ours", ""), read("strict", word));
+    let policies = [(ours, Some(100.0)), (lax, Some(0.0)), (strict, None)];
+    let house = House::open(None, |options, records| {
+        let versions = Versions::new(records.store.clone(), vec![records.key.public()]);
+        let follow = async {
+            for (policy, share) in policies {
+                let (version, digest) = versions.keep(&policy).await.unwrap();
+                let backtest = Measured::default();
+                let name = policy.to_string();
+                let candidate = Candidate {
+                    version,
+                    policy: name,
+                    digest,
+                    share: share.unwrap_or(5.0),
+                    tests: 0,
+                    model: "m".into(),
+                    backtest,
+                };
+                let deed = match share {
+                    Some(_) => Deed::Promoted { candidate, proposed_by: None },
+                    None => Deed::Proposed(candidate),
+                };
+                let act = Act { time: 1, by: "ana".into(), reason: "r".into(), deed };
+                assert!(records.store.act(&act, None, &records.key).await.unwrap());
+            }
+            Live::follow(versions).await.unwrap()
+        };
+        options.live = Some(tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(follow)));
+    })
+    .await;
+    let eva = house.visitor("eva", Role::Editor).await;
+    let actions = async |text: &str| {
+        let shown = page(&eva.post("/console/try", &[("text", text)]).await);
+        let verdicts: Vec<String> = shown
+            .split("class=\"verdict\"")
+            .skip(1)
+            .map(|one| {
+                let name = one.split("<code>").nth(1).unwrap().split('@').next().unwrap();
+                let action = one.split("class=\"badge ").nth(1).unwrap().split('"').next().unwrap();
+                format!("{name} {action}")
+            })
+            .collect();
+        (shown, verdicts)
+    };
+    assert_eq!(actions("VIOLATE it").await.1, ["ours block", "lax allow", "strict block"]);
+    let (shown, verdicts) = actions("Who is on ward 9?").await;
+    assert_eq!(verdicts, ["ours allow", "lax allow", "strict block"]);
+    assert!(shown.contains("in the shadow") && shown.contains(">v3<") && shown.contains("Not here."), "{shown}");
+    // A decision is shown by the version that decided.
+    let event = house.asked("VIOLATE it").await;
+    let shown = page(&eva.get(&format!("/console/decisions/{event}")).await);
+    assert!(shown.contains("</code></a> v1") && !shown.contains("is not kept"), "{shown}");
+    assert!(shown.contains("would have been") && shown.contains("lax/none"), "{shown}");
 }
 
 /// Judges lines by `nonnocere check`.

@@ -77,6 +77,14 @@ impl Pool {
         known.into_iter().map(|(_, found)| found.or_else(|| judged.next()).ok_or_else(lost)).collect()
     }
 
+    /// Judges `inputs` that nobody will ask for again: they take no place among what is remembered.
+    ///
+    /// # Errors
+    /// As [`Pool::judge`].
+    pub async fn judge_once(&self, inputs: Vec<Input>) -> Result<Vec<Judged>, Unavailable> {
+        self.judge_new(inputs).await
+    }
+
     async fn judge_new(&self, inputs: Vec<Input>) -> Result<Vec<Judged>, Unavailable> {
         let (reply, verdict) = oneshot::channel();
         let job = Job { inputs, until: Instant::now() + self.deadline, reply };

@@ -32,74 +32,83 @@ pub(super) struct Filters {
     pub(super) wrong: BTreeMap<&'static str, &'static str>,
 }
 
+/// A query that is read, and what is wrong with it so far.
+struct Reading<'a> {
+    language: Language,
+    query: &'a Fields,
+    wrong: BTreeMap<&'static str, &'static str>,
+}
+
+impl Reading<'_> {
+    fn given(&self, name: &str) -> Option<&str> {
+        Some(self.query.get(name).trim()).filter(|value| !value.is_empty())
+    }
+
+    /// The value of a field, where it is given; what is expected is noted where it is no value.
+    fn value<T>(
+        &mut self,
+        name: &'static str,
+        read: impl Fn(&str) -> Option<T>,
+        (english, spanish): (&'static str, &'static str),
+    ) -> Option<T> {
+        let value = self.given(name).map(read)?;
+        if value.is_none() {
+            self.wrong.insert(name, self.language.say(english, spanish));
+        }
+        value
+    }
+
+    fn text(&mut self, name: &'static str) -> Option<String> {
+        let is_plain = |value: &str| value.chars().count() <= 200 && !value.chars().any(char::is_control);
+        let read = |value: &str| is_plain(value).then(|| value.to_owned());
+        let plain = ("expected at most 200 letters, in one line", "se esperan como máximo 200 letras, en una línea");
+        self.value(name, read, plain)
+    }
+}
+
+const TIME: (&str, &str) =
+    ("expected a time such as 2026-11-28T03:20 (UTC)", "se espera una hora como 2026-11-28T03:20 (UTC)");
+
+const SHARE: (&str, &str) = ("expected a number from 0 to 1, such as 0.75", "se espera un número de 0 a 1, como 0.75");
+
+const EVENT: (&str, &str) = (
+    "expected an event id, or at least its first 8 letters and digits",
+    "se espera el id de un evento, o al menos sus primeras 8 letras y cifras",
+);
+
 /// Reads the fields of a query; an empty one says nothing.
 pub(super) fn read(language: Language, query: &Fields) -> Filters {
-    let mut wrong = BTreeMap::new();
-    let mut expect = |name: &'static str, is_right: bool, expected: &'static str| {
-        if !is_right {
-            wrong.insert(name, expected);
-        }
-    };
-    let given = |name: &str| Some(query.get(name).trim()).filter(|value| !value.is_empty());
-    let when = language
-        .say("expected a time such as 2026-11-28T03:20 (UTC)", "se espera una hora como 2026-11-28T03:20 (UTC)");
-    let [from, until] = ["from", "until"].map(|name| {
-        let time = given(name).map(micros);
-        expect(name, time != Some(None), when);
-        time.flatten()
-    });
-    let number = language.say("expected a number from 0 to 1, such as 0.75", "se espera un número de 0 a 1, como 0.75");
-    let [low, high] = ["low", "high"].map(|name| {
-        let score = given(name).map(share);
-        expect(name, score != Some(None), number);
-        score.flatten()
-    });
-    if let (Some(low), Some(high)) = (low, high) {
+    let mut of = Reading { language, query, wrong: BTreeMap::new() };
+    let [from, until] = ["from", "until"].map(|name| of.value(name, micros, TIME));
+    let [low, high] = ["low", "high"].map(|name| of.value(name, share, SHARE));
+    if low.zip(high).is_some_and(|(low, high)| low > high) {
         let expected = language.say("expected no less than the lowest", "se espera no menos que el mínimo");
-        expect("high", low <= high, expected);
+        of.wrong.insert("high", expected);
     }
-    let plain =
-        language.say("expected at most 200 letters, in one line", "se esperan como máximo 200 letras, en una línea");
-    let mut text = |name: &'static str| {
-        let value = given(name);
-        let is_plain = |value: &str| value.chars().count() <= 200 && !value.chars().any(char::is_control);
-        expect(name, value.is_none_or(is_plain), plain);
-        value.filter(|value| is_plain(value)).map(str::to_owned)
-    };
-    let [principle, kind, action, tenant, audience, direction, policy, rule, scan] =
-        ["principle", "type", "action", "tenant", "audience", "direction", "policy", "rule", "scan"].map(&mut text);
-    let event = given("event");
-    let id = language.say(
-        "expected an event id, or at least its first 8 letters and digits",
-        "se espera el id de un evento, o al menos sus primeras 8 letras y cifras",
-    );
-    expect("event", event.is_none_or(is_event), id);
-    let before = given("before").and_then(|before| before.parse().ok());
-    let score = (low.is_some() || high.is_some()).then_some((low.unwrap_or(0.0), high.unwrap_or(1.0)));
+    let event = of.value("event", |event| is_event(event).then(|| event.to_owned()), EVENT);
     let reviewed = match query.get("reviewed") {
         "yes" => Some(true),
         "no" => Some(false),
         _ => None,
     };
-    let event = event.filter(|event| is_event(event)).map(str::to_owned);
     let wanted = Wanted {
         from,
         until,
-        principle,
-        kind,
-        action,
-        tenant,
-        audience,
-        direction,
-        policy,
-        rule,
-        scan,
-        score,
+        principle: of.text("principle"),
+        kind: of.text("type"),
+        action: of.text("action"),
+        tenant: of.text("tenant"),
+        audience: of.text("audience"),
+        direction: of.text("direction"),
+        policy: of.text("policy"),
+        rule: of.text("rule"),
+        scan: of.text("scan"),
+        score: (low.is_some() || high.is_some()).then_some((low.unwrap_or(0.0), high.unwrap_or(1.0))),
         event,
         reviewed,
-        before,
+        before: of.given("before").and_then(|before| before.parse().ok()),
     };
-    Filters { wanted, wrong }
+    Filters { wanted, wrong: of.wrong }
 }
 
 /// The same query from another place on: from the newest, or after one of the decisions.

@@ -148,8 +148,8 @@ async fn opened(
     let decided = event.decisions.iter().find(|decision| decision.direction == direction);
     let rule = decided.and_then(|decision| event.policy(decision)?.rule(decision.rule.as_deref()?));
     let score = rule.map(|rule| rule.score).filter(|score| *score != Score::Pattern).unwrap_or(Score::Violation);
-    let asked = before.iter().filter_map(|message| message.opened.as_ref()).flat_map(|opened| &opened.said);
-    let asked = asked.filter(|said| said.role == "user").last().map(|said| said.text.clone()).unwrap_or_default();
+    let mut asked = before.iter().filter_map(|message| message.opened.as_ref()).flat_map(|opened| &opened.said);
+    let asked = asked.rfind(|said| said.role == "user").map(|said| said.text.clone()).unwrap_or_default();
     let inputs = inputs(&said, &asked);
     let heavy = desk.console.proxy.guard.heaviest(&inputs, score, WITHIN).await;
     Opened { said, heavy: heavy.ok().flatten() }
@@ -288,7 +288,7 @@ fn role(language: Language, role: &str) -> &str {
 }
 
 /// A text of which nobody knows what it holds: what no page may have is shown as what it is.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     let seen = |letter: char| match letter {
         '\n' | '\t' => letter,
         letter if letter.is_control() => '\u{fffd}',

@@ -2,7 +2,7 @@
 
 use super::Desk;
 use super::deciding::{self, Sighted, rule_named};
-use super::kept_text::{Said, WITHIN, inputs, quoted};
+use super::kept_text::{Said, WITHIN, inputs, quoted, visible};
 use super::language::Language;
 use super::page::badge;
 use super::trouble::Trouble;
@@ -46,10 +46,18 @@ pub(super) async fn show(desk: &Desk<'_>) -> Result<Response<Body>, Trouble> {
             let wrong = desk.language.say("This is no conversation.", "Esto no es una conversación.");
             return Ok(page(desk, StatusCode::UNPROCESSABLE_ENTITY, (&BTreeMap::from([("text", wrong)]), html! {})));
         }
-        Err(Untried::Unavailable(Unavailable::QueueFull | Unavailable::Deadline)) => return Err(Trouble::Busy),
-        Err(Untried::Unavailable(Unavailable::Failed(why))) => {
-            tracing::warn!(why, "the model could not judge what was tried");
-            let told = desk.language.say("The model cannot judge now. Try again in a moment; callers are answered as the policy says.", "El modelo no puede evaluar ahora. Inténtelo de nuevo en un momento; a quienes llaman se les responde como indica la política.");
+        Err(Untried::Unavailable(why)) => {
+            tracing::warn!(?why, "the model could not judge what was tried");
+            let told = match why {
+                Unavailable::QueueFull | Unavailable::Deadline => desk.language.say(
+                    "The model is busy with what callers ask. Try again in a moment.",
+                    "El modelo está ocupado con lo que piden quienes llaman. Inténtelo de nuevo en un momento.",
+                ),
+                Unavailable::Failed(_) => desk.language.say(
+                    "The model cannot judge now. Try again in a moment; callers are answered as the policy says.",
+                    "El modelo no puede evaluar ahora. Inténtelo de nuevo en un momento; a quienes llaman se les responde como indica la política.",
+                ),
+            };
             (StatusCode::SERVICE_UNAVAILABLE, html! { p class="wrong" role="alert" { (told) } })
         }
     };
@@ -252,7 +260,7 @@ impl Found {
             @if !self.readings.is_empty() {
                 section class="card" {
                     h2 { (language.say("What it says behind its characters", "Lo que dice tras sus caracteres")) }
-                    dl class="facts" { @for (how, text) in &self.readings { dt { (how) } dd { bdi { (text) } } } }
+                    dl class="facts" { @for (how, text) in &self.readings { dt { (how) } dd { bdi { (visible(text)) } } } }
                 }
             }
             section class="card" {
@@ -437,7 +445,7 @@ fn area(desk: &Desk<'_>, (name, label): (&'static str, &str), wrong: &Wrong) -> 
             label for=(name) { (label) }
             // A line at the beginning is the browser's, so that one of the text stays.
             textarea id=(name) name=(name) rows="6" maxlength=(LONGEST) spellcheck="false" dir="auto" autocomplete="off"
-                aria-invalid=[wrong.map(|_| "true")] aria-describedby=[wrong.map(|_| format!("{name}-wrong"))] { "\n" (desk.form.get(name)) }
+                aria-invalid=[wrong.map(|_| "true")] aria-describedby=[wrong.map(|_| format!("{name}-wrong"))] { "\n" (desk.form.get(name).replace('\0', "\u{fffd}")) }
             @if let Some(wrong) = wrong { p class="hint wrong" id={ (name) "-wrong" } role="alert" { (wrong) } }
         }
     }

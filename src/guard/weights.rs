@@ -16,8 +16,9 @@ pub const MATTERS: f32 = 0.05;
 /// A longer text is weighed by its sentences alone.
 const MOST_WORDS: usize = 400;
 
-/// Texts of one job: few, so that what callers ask comes between.
+/// Texts of one job, and their bytes together: few, so that what callers ask comes between.
 const BATCH: usize = 8;
+const BATCH_BYTES: usize = 16 * 1024;
 
 /// Texts of which the one that scores highest is looked for, the last ones.
 const MOST_TEXTS: usize = 64;
@@ -88,12 +89,13 @@ async fn parts(
     places: Vec<Range<usize>>,
 ) -> Result<(Vec<Part>, bool), Unavailable> {
     let mut parts = Vec::new();
-    for some in places.chunks(BATCH) {
+    let batch = (BATCH_BYTES / input.text().len().max(1)).clamp(1, BATCH);
+    for some in places.chunks(batch) {
         if until.is_some_and(|until| Instant::now() >= until) {
             return Ok((parts, true));
         }
         let inputs = some.iter().map(|place| with(input, without(input.text(), place))).collect();
-        let left = match pool.judge(inputs).await {
+        let left = match pool.judge_once(inputs).await {
             Ok(left) => left,
             // Callers come first: whoever only looks goes on with what is known.
             Err(_) if until.is_some() => return Ok((parts, true)),

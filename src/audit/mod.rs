@@ -9,6 +9,8 @@ pub mod act;
 pub mod acts;
 pub mod chain;
 pub mod decision;
+pub mod download;
+pub mod export;
 pub mod facts;
 pub mod filling;
 pub mod hours;

@@ -8,14 +8,18 @@
 mod about;
 pub mod account;
 mod audit;
+mod chart;
 mod decision;
 mod decisions;
+mod figure;
 pub mod form;
 pub mod language;
+mod moment;
 mod overview;
 mod page;
 mod people;
 mod policy;
+mod principle;
 mod review;
 pub mod session;
 mod sign_in;
@@ -43,6 +47,7 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 pub use trouble::Trouble;
 
 /// What the pages need.
@@ -55,6 +60,10 @@ pub struct Console {
     pub settings: config::Console,
     passwords: Passwords,
     gate: sign_in::Gate,
+    /// The proof of the record that runs, or ran last.
+    proof: audit::proof::Proof,
+    /// How many may take decisions away at once.
+    downloads: Arc<Semaphore>,
     pages: Router<Vec<&'static Route>>,
 }
 
@@ -85,7 +94,8 @@ impl Console {
             pages.insert(path, routes).map_err(|error| format!("{path}: {error}"))?;
         }
         let gate = sign_in::Gate::new(settings.attempts);
-        Ok(Self { proxy, records, settings, passwords: Passwords::default(), gate, pages })
+        let (proof, downloads) = (audit::proof::Proof::default(), Arc::new(Semaphore::new(2)));
+        Ok(Self { proxy, records, settings, passwords: Passwords::default(), gate, proof, downloads, pages })
     }
 }
 
@@ -227,6 +237,9 @@ pub static ROUTES: &[Route] = &[
     Route::post("/console/policy/promote", For(Approver, |desk| Box::pin(policy::promote(desk)))),
     Route::post("/console/policy/rollback", For(Approver, |desk| Box::pin(policy::rollback(desk)))),
     Route::get("/console/audit", For(Viewer, |desk| Box::pin(audit::show(desk)))),
+    Route::get("/console/audit/proof", For(Viewer, |desk| Box::pin(audit::proof::show(desk)))),
+    Route::post("/console/audit/proof", For(Viewer, |desk| Box::pin(audit::proof::begin(desk)))),
+    Route::post("/console/audit/decisions", For(audit::TAKES, |desk| Box::pin(audit::download::take(desk)))),
     Route::get("/console/people", For(Admin, |desk| Box::pin(people::show(desk)))),
     Route::post("/console/people", For(Admin, |desk| Box::pin(people::add(desk)))),
     Route::post("/console/people/{name}", For(Admin, |desk| Box::pin(people::change(desk)))),

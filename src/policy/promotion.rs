@@ -90,7 +90,9 @@ impl Standing {
             | Deed::Labelled { .. }
             | Deed::SignedIn { .. }
             | Deed::SignedOut
-            | Deed::AccountChanged { .. } => {}
+            | Deed::AccountChanged { .. }
+            | Deed::Verified { .. }
+            | Deed::Downloaded { .. } => {}
         }
     }
 

@@ -16,9 +16,9 @@
 )]
 
 use clap::{Args, Parser, Subcommand};
+use nonnocere::audit::export::Format;
 use nonnocere::audit::label::{Label, Mark};
 use nonnocere::commands;
-use nonnocere::commands::export::Format;
 use nonnocere::commands::promote::Back;
 use nonnocere::config::{Config, Log, LogFormat, Overrides};
 use nonnocere::policy::tune::Target;

@@ -71,6 +71,11 @@ impl Writer {
         self.send(bytes.into_inner()).await
     }
 
+    /// Words of our own, in a body that no LLM wrote any of.
+    pub(crate) async fn own(&self, bytes: Vec<u8>) -> Result<(), Gone> {
+        self.send(Bytes::from(bytes)).await
+    }
+
     /// Nothing, so that nobody takes the connection for idle.
     pub(crate) async fn keep_alive(&self) -> Result<(), Gone> {
         self.send(Bytes::from_static(b": keep-alive\n\n")).await

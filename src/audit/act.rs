@@ -151,6 +151,27 @@ pub enum Deed {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         principle: Option<String>,
     },
+    /// The chain was proven.
+    Verified {
+        /// Whether all is as it was written.
+        holds: bool,
+        /// Decisions that were read.
+        decisions: u64,
+        /// The place of the last one.
+        until: i64,
+    },
+    /// Decisions were written out, without texts.
+    Downloaded {
+        /// Those from this time on, in microseconds since 1970.
+        from: i64,
+        /// Those before this time.
+        until: i64,
+        /// Of this tenant only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tenant: Option<String>,
+        /// `jsonl`, `csv` or `parquet`.
+        format: String,
+    },
 }
 
 /// What was changed of an account.
@@ -180,7 +201,9 @@ impl Deed {
             | Self::SignedIn { .. }
             | Self::SignedOut
             | Self::AccountChanged { .. }
-            | Self::Labelled { .. } => false,
+            | Self::Labelled { .. }
+            | Self::Verified { .. }
+            | Self::Downloaded { .. } => false,
         }
     }
 }

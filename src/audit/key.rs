@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// A key that signs. Never shown.
+#[derive(Clone)]
 pub struct Signing(SigningKey);
 
 /// A key that tells whether something was signed.

@@ -35,7 +35,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    fn of(row: &AnyRow) -> Result<Self, Fault> {
+    pub(super) fn of(row: &AnyRow) -> Result<Self, Fault> {
         Ok(Self {
             seq: row.try_get(0)?,
             time: row.try_get(1)?,

@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 /// So many findings are shown; more are counted.
 const SHOWN: usize = 20;
 
+/// After so many decisions whoever waits is told.
+pub const STRIDE: u64 = 1000;
+
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -49,6 +52,14 @@ impl Report {
 /// # Errors
 /// When it cannot be read.
 pub async fn verify(store: &Store, keys: &[Public]) -> Result<Report, Fault> {
+    verify_telling(store, keys, |_| {}).await
+}
+
+/// The same, which tells after every [`STRIDE`] decisions how many were read.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn verify_telling(store: &Store, keys: &[Public], tell: impl Fn(u64)) -> Result<Report, Fault> {
     let mut report = Report::default();
     let mut signed: BTreeMap<i64, Vec<Checkpoint>> = BTreeMap::new();
     // Others may write meanwhile: what must be there is what was there before.
@@ -81,7 +92,13 @@ pub async fn verify(store: &Store, keys: &[Public]) -> Result<Report, Fault> {
         acts: hashes,
         filled_from,
     };
-    store.read_with_facts(|stored, fact| walk.step(stored, fact.as_ref())).await?;
+    let each = |stored, fact: Option<Fact>| {
+        walk.step(stored, fact.as_ref());
+        if walk.report.decisions.is_multiple_of(STRIDE) {
+            tell(walk.report.decisions);
+        }
+    };
+    store.read_with_facts(each).await?;
     let Walk { next, signed, mut report, tail, has_tail, .. } = walk;
     if !has_tail {
         report.found(format!("the chain ends at {}, and should end at {} by its own tail", next - 1, tail.seq));

@@ -164,5 +164,12 @@ fn told(deed: &Deed) -> String {
             let principle = principle.as_ref().map(|principle| format!(", {principle}")).unwrap_or_default();
             format!("the {direction} of {event} labelled {mark}{principle}")
         }
+        Deed::Verified { holds, decisions, .. } => {
+            format!("{decisions} decisions proven: the chain {}", if *holds { "holds" } else { "is broken" })
+        }
+        Deed::Downloaded { format, tenant, .. } => {
+            let tenant = tenant.as_ref().map(|tenant| format!(" of {tenant}")).unwrap_or_default();
+            format!("decisions{tenant} written out as {format}")
+        }
     }
 }

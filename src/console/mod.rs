@@ -9,18 +9,22 @@ mod about;
 pub mod account;
 mod aloud;
 mod audit;
+mod chart;
 mod deciding;
 mod decision;
 mod decisions;
+mod figure;
 mod filters;
 pub mod form;
 mod kept_text;
 pub mod language;
 mod marks;
+mod moment;
 mod overview;
 mod page;
 mod people;
 mod policy;
+mod principle;
 mod review;
 mod scale;
 pub mod session;
@@ -50,6 +54,7 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 pub use trouble::Trouble;
 
 /// What the pages need.
@@ -63,6 +68,10 @@ pub struct Console {
     passwords: Passwords,
     gate: sign_in::Gate,
     workshop: policy::Workshop,
+    /// The proof of the record that runs, or ran last.
+    proof: audit::proof::Proof,
+    /// How many may take decisions away at once.
+    downloads: Arc<Semaphore>,
     pages: Router<Vec<&'static Route>>,
 }
 
@@ -100,6 +109,8 @@ impl Console {
             passwords: Passwords::default(),
             gate,
             workshop: policy::Workshop::default(),
+            proof: audit::proof::Proof::default(),
+            downloads: Arc::new(Semaphore::new(2)),
             pages,
         })
     }
@@ -254,6 +265,9 @@ pub static ROUTES: &[Route] = &[
     Route::post("/console/policy/drafts/{name}/propose", For(Editor, |desk| Box::pin(policy::propose(desk)))),
     Route::post("/console/policy/drafts/{name}/promote", For(Approver, |desk| Box::pin(policy::promote(desk)))),
     Route::get("/console/audit", For(Viewer, |desk| Box::pin(audit::show(desk)))),
+    Route::get("/console/audit/proof", For(Viewer, |desk| Box::pin(audit::proof::show(desk)))),
+    Route::post("/console/audit/proof", For(Viewer, |desk| Box::pin(audit::proof::begin(desk)))),
+    Route::post("/console/audit/decisions", For(audit::TAKES, |desk| Box::pin(audit::download::take(desk)))),
     Route::get("/console/people", For(Admin, |desk| Box::pin(people::show(desk)))),
     Route::post("/console/people", For(Admin, |desk| Box::pin(people::add(desk)))),
     Route::post("/console/people/{name}", For(Admin, |desk| Box::pin(people::change(desk)))),

@@ -92,7 +92,9 @@ impl Standing {
             | Deed::Labelled { .. }
             | Deed::SignedIn { .. }
             | Deed::SignedOut
-            | Deed::AccountChanged { .. } => {}
+            | Deed::AccountChanged { .. }
+            | Deed::Verified { .. }
+            | Deed::Downloaded { .. } => {}
         }
     }
 

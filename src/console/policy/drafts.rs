@@ -52,32 +52,37 @@ pub(super) async fn list(desk: &Desk<'_>, in_force: &InForce) -> Result<Markup, 
                     }
                 }
             }
-            @if desk.may(Role::Editor) {
-                form method="post" action={ (PATH) "/drafts" } class="fields" {
-                    (desk.token())
-                    div class="field" {
-                        label for="draft-name" { (language.say("Name of a new draft", "Nombre de un borrador nuevo")) }
-                        input id="draft-name" name="name" required maxlength="64" pattern="[a-z0-9][a-z0-9._\\-]*" autocomplete="off"
-                            autocapitalize="none" spellcheck="false" aria-describedby="draft-hint";
-                        p class="hint" id="draft-hint" { (language.say("a-z, 0-9 and . _ -", "a-z, 0-9 y . _ -")) }
-                    }
-                    div class="field" {
-                        label for="draft-base" { (language.say("It begins as", "Empieza como")) }
-                        select id="draft-base" name="base" {
-                            option value="" { (language.say("the text of what is in force", "el texto de lo que está en vigor")) }
-                            @if let Some(version) = version {
-                                option value={ "v" (version) } { (language.say("changes to v", "cambios sobre v")) (version) }
-                            }
-                            @for shipped in &shipped::ALL {
-                                option value=(shipped.name) { (language.say("changes to the policy", "cambios sobre la política")) " " (shipped.name) }
-                            }
-                        }
-                    }
-                    button class="primary" { (language.say("Begin a draft", "Empezar un borrador")) }
-                }
-            }
+            @if desk.may(Role::Editor) { (beginning(desk, version)) }
         }
     })
+}
+
+fn beginning(desk: &Desk<'_>, version: Option<i64>) -> Markup {
+    let language = desk.language;
+    html! {
+        form method="post" action={ (PATH) "/drafts" } class="fields" {
+            (desk.token())
+            div class="field" {
+                label for="draft-name" { (language.say("Name of a new draft", "Nombre de un borrador nuevo")) }
+                input id="draft-name" name="name" required maxlength="64" pattern="[a-z0-9][a-z0-9._\\-]*" autocomplete="off"
+                    autocapitalize="none" spellcheck="false" aria-describedby="draft-hint";
+                p class="hint" id="draft-hint" { (language.say("a-z, 0-9 and . _ -", "a-z, 0-9 y . _ -")) }
+            }
+            div class="field" {
+                label for="draft-base" { (language.say("It begins as", "Empieza como")) }
+                select id="draft-base" name="base" {
+                    option value="" { (language.say("the text of what is in force", "el texto de lo que está en vigor")) }
+                    @if let Some(version) = version {
+                        option value={ "v" (version) } { (language.say("changes to v", "cambios sobre v")) (version) }
+                    }
+                    @for shipped in &shipped::ALL {
+                        option value=(shipped.name) { (language.say("changes to the policy", "cambios sobre la política")) " " (shipped.name) }
+                    }
+                }
+            }
+            button class="primary" { (language.say("Begin a draft", "Empezar un borrador")) }
+        }
+    }
 }
 
 /// Begins a draft.

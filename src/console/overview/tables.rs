@@ -25,8 +25,11 @@ pub(super) fn all(language: Language, scope: &Scope, seen: &Seen) -> Markup {
     }
 }
 
-/// What was done, by the names of the actions, and how it is counted.
-const DONE: [(&str, &str, &str, fn(&Counts) -> u64); 4] = [
+/// An action, its names, and how it is counted.
+type Done = (&'static str, &'static str, &'static str, fn(&Counts) -> u64);
+
+/// What was done.
+const DONE: [Done; 4] = [
     ("block", "Refused", "Rechazados", |counts| counts.block),
     ("escalate", "Help given", "Con ayuda", |counts| counts.escalate),
     ("rewrite", "Rewritten", "Reescritos", |counts| counts.rewrite + counts.redacted),

@@ -1,9 +1,9 @@
-//! A rule read aloud: what it does, in plain words.
+//! A policy read aloud: what its rules do, in plain words.
 
 use super::language::Language;
 use super::vocabulary;
-use crate::policy::Direction;
 use crate::policy::rule::{Effect, Rewrite, Rule, Score};
+use crate::policy::{Direction, FailMode, Policy, Unjudgeable};
 
 /// What a rule does, in a sentence or two.
 pub(super) fn rule(language: Language, rule: &Rule) -> String {
@@ -16,14 +16,15 @@ pub(super) fn rule(language: Language, rule: &Rule) -> String {
         done(language, rule.effect)
     );
     if rule.score != Score::Pattern && rule.threshold_in_context.to_bits() != rule.threshold.to_bits() {
-        let from = format!("{:.2}", rule.threshold_in_context);
         said.push_str(&match language {
-            Language::En => {
-                format!(" The last turn of a conversation, read together with the turns before it: from {from} on.")
-            }
-            Language::Es => {
-                format!(" El último turno de una conversación, leído con los anteriores: a partir de {from}.")
-            }
+            Language::En => format!(
+                " The last turn of a conversation, read together with the turns before it: from {:.2} on.",
+                rule.threshold_in_context
+            ),
+            Language::Es => format!(
+                " El último turno de una conversación, leído con los anteriores: a partir de {:.2}.",
+                rule.threshold_in_context
+            ),
         });
     }
     if let Some(second) = rule.second_opinion {
@@ -33,6 +34,14 @@ pub(super) fn rule(language: Language, rule: &Rule) -> String {
             Language::Es => format!(" Entre {low:.2} y {high:.2} se consulta a un segundo modelo."),
         });
     }
+    if !rule.is_enabled {
+        said.push_str(language.say(" This rule is switched off.", " Esta regla está desactivada."));
+    } else if rule.is_shadow {
+        said.push_str(language.say(
+            " This rule is in the shadow: it is recorded, and changes nothing.",
+            " Esta regla está en la sombra: se registra y no cambia nada.",
+        ));
+    }
     said
 }
 
@@ -40,16 +49,6 @@ const fn subject(language: Language, direction: Direction) -> &'static str {
     match direction {
         Direction::Prompt => language.say("A prompt", "Un mensaje"),
         Direction::Completion => language.say("An answer", "Una respuesta"),
-    }
-}
-
-/// What a score is of.
-pub(super) const fn score(language: Language, score: Score) -> &'static str {
-    match score {
-        Score::Violation => language.say("violation", "infracción"),
-        Score::Manipulation => language.say("manipulation", "manipulación"),
-        Score::Crisis => language.say("emergency", "urgencia"),
-        Score::Pattern => language.say("words", "palabras"),
     }
 }
 
@@ -101,8 +100,18 @@ fn people(language: Language, rule: &Rule) -> String {
     said
 }
 
+/// What a score is of.
+pub(super) const fn score(language: Language, score: Score) -> &'static str {
+    match score {
+        Score::Violation => language.say("violation", "infracción"),
+        Score::Manipulation => language.say("manipulation", "manipulación"),
+        Score::Crisis => language.say("emergency", "urgencia"),
+        Score::Pattern => language.say("words", "palabras"),
+    }
+}
+
 /// What a rule does, as the end of a sentence.
-pub(super) const fn done(language: Language, effect: Effect) -> &'static str {
+const fn done(language: Language, effect: Effect) -> &'static str {
     match effect {
         Effect::Allow => language.say("passes", "pasa"),
         Effect::Flag => language.say("passes and is marked", "pasa y queda marcado"),
@@ -118,5 +127,89 @@ pub(super) const fn done(language: Language, effect: Effect) -> &'static str {
         Effect::Rewrite(Rewrite::Redact) => language.say("loses identifiers", "pierde los identificadores"),
         Effect::Escalate => language.say("gets help first", "recibe ayuda primero"),
         Effect::Block => language.say("is refused", "se rechaza"),
+    }
+}
+
+/// What a rule can do, as a choice.
+pub(super) const fn effect(language: Language, effect: Effect) -> &'static str {
+    match effect {
+        Effect::Allow => language.say("let it pass", "dejar pasar"),
+        Effect::Flag => language.say("let it pass and mark it", "dejar pasar y marcar"),
+        Effect::Rewrite(Rewrite::Steer) => {
+            language.say("let it pass with a word to the model", "dejar pasar con una indicación al modelo")
+        }
+        Effect::Rewrite(Rewrite::Replace) => language.say("replace the answer", "sustituir la respuesta"),
+        Effect::Rewrite(Rewrite::Excise) => language.say("take sentences out", "quitar frases"),
+        Effect::Rewrite(Rewrite::Regenerate) => language.say("ask for another answer", "pedir otra respuesta"),
+        Effect::Rewrite(Rewrite::Redact) => language.say("take identifiers out", "quitar identificadores"),
+        Effect::Escalate => language.say("give help first", "dar ayuda primero"),
+        Effect::Block => language.say("refuse", "rechazar"),
+    }
+}
+
+/// What holds where no rule does.
+pub(super) fn rest(language: Language, policy: &Policy) -> Vec<&'static str> {
+    let mut said = vec![match policy.unjudgeable {
+        Unjudgeable::Block => language.say(
+            "What cannot be judged (images, audio, opaque files) is refused.",
+            "Lo que no se puede evaluar (imágenes, audio, archivos opacos) se rechaza.",
+        ),
+        Unjudgeable::Allow => language.say(
+            "What cannot be judged (images, audio, opaque files) passes.",
+            "Lo que no se puede evaluar (imágenes, audio, archivos opacos) pasa.",
+        ),
+    }];
+    said.push(match policy.on_unavailable.prompt {
+        FailMode::Closed => language.say(
+            "While the model cannot judge, prompts are refused.",
+            "Mientras el modelo no puede evaluar, los mensajes se rechazan.",
+        ),
+        FailMode::Open => language.say(
+            "While the model cannot judge, prompts pass unchecked.",
+            "Mientras el modelo no puede evaluar, los mensajes pasan sin control.",
+        ),
+    });
+    said.push(match policy.on_unavailable.completion {
+        FailMode::Closed => language.say(
+            "While the model cannot judge, answers are withheld.",
+            "Mientras el modelo no puede evaluar, las respuestas se retienen.",
+        ),
+        FailMode::Open => language.say(
+            "While the model cannot judge, answers pass unchecked.",
+            "Mientras el modelo no puede evaluar, las respuestas pasan sin control.",
+        ),
+    });
+    if policy.phi.prompt {
+        said.push(language.say(
+            "Identifiers of people are replaced in prompts.",
+            "Los identificadores de personas se sustituyen en los mensajes.",
+        ));
+    }
+    if policy.phi.completion {
+        said.push(language.say(
+            "Identifiers of people are masked in answers.",
+            "Los identificadores de personas se ocultan en las respuestas.",
+        ));
+    }
+    said.push(language.say("Everything else passes.", "Todo lo demás pasa."));
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::file::{EMBEDDED, parse};
+
+    #[test]
+    fn rules_are_read_in_both_languages() {
+        let policy = parse("ama.toml", EMBEDDED).unwrap();
+        let said = |language, place: usize| rule(language, &policy.rules[place]);
+        assert!(
+            said(Language::En, 1).starts_with("A prompt with a violation of 0.61 or more is refused. The last turn")
+        );
+        assert!(said(Language::Es, 1).starts_with("Un mensaje con una infracción de 0.61 o más se rechaza. El último"));
+        assert_eq!(said(Language::En, 3), "A prompt with a manipulation of 0.05 or more passes and is marked.");
+        assert!(said(Language::En, 0).ends_with("gets help first."), "{}", said(Language::En, 0));
+        assert_eq!(rest(Language::Es, &policy).len(), 4);
     }
 }

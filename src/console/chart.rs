@@ -109,7 +109,11 @@ impl Chart<'_> {
 
     fn shown(&self, value: f64) -> String {
         match self.unit {
-            Unit::Percent => figure::percent(self.language, value, if value == 0.0 || value >= 10.0 { 0 } else { 1 }),
+            // The scale is in whole numbers where it can be.
+            Unit::Percent => {
+                let is_whole = value >= 10.0 || value.fract() == 0.0;
+                figure::percent(self.language, value, if is_whole { 0 } else { 1 })
+            }
             Unit::Millis => figure::millis(self.language, value),
             Unit::Count => figure::count(self.language, value.max(0.0).round() as u64),
         }

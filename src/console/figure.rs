@@ -28,7 +28,7 @@ pub(super) fn percent(language: Language, value: f64, places: usize) -> String {
 
 /// A time in milliseconds.
 pub(super) fn millis(language: Language, value: f64) -> String {
-    format!("{}\u{a0}ms", decimal(language, value, if value < 10.0 { 1 } else { 0 }))
+    format!("{}\u{a0}ms", decimal(language, value, if value < 10.0 && value.fract() != 0.0 { 1 } else { 0 }))
 }
 
 /// A part of some, as a percentage; a stroke where there are none.

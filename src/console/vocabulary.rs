@@ -1,32 +1,15 @@
 //! The words of verdicts, as people say them: principles, types, directions, audiences, marks.
 
 use super::language::Language;
+use super::principle;
 use crate::audit::label::Mark;
 use crate::policy::taxonomy::{Principle, VIOLATION_TYPES};
 
 /// A principle by its id, with what it is about.
 pub(super) fn principle(language: Language, id: &str) -> String {
     match Principle::from_id(id) {
-        Some(principle) => format!("{id} · {}", about(language, principle)),
+        Some(principle) => format!("{id} · {}", principle::name(language, principle)),
         None => id.to_owned(),
-    }
-}
-
-/// What a principle is about.
-pub(super) const fn about(language: Language, principle: Principle) -> &'static str {
-    match principle {
-        Principle::I => {
-            language.say("Competent care, with compassion and respect", "Atención competente, con compasión y respeto")
-        }
-        Principle::II => language.say("Honesty and professionalism", "Honradez y profesionalidad"),
-        Principle::III => language.say("Respect for the law", "Respeto de la ley"),
-        Principle::IV => language.say("Rights and privacy", "Derechos y privacidad"),
-        Principle::V => language.say("Science and learning", "Ciencia y formación"),
-        Principle::VI => language.say("Choice of whom to serve", "Libertad de elegir a quién atender"),
-        Principle::VII => language.say("Public health", "Salud pública"),
-        Principle::VIII => language.say("The patient comes first", "El paciente es lo primero"),
-        Principle::IX => language.say("Access to care for all", "Acceso a la atención para todos"),
-        Principle::G => language.say("General harm", "Daño general"),
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) fn all(language: Language, scope: &Scope, seen: &Seen) -> Markup {
 /// An action, its names, and how it is counted.
 type Done = (&'static str, &'static str, &'static str, fn(&Counts) -> u64);
 
+/// What was done.
 const DONE: [Done; 4] = [
     ("block", "Refused", "Rechazados", |counts| counts.block),
     ("escalate", "Help given", "Con ayuda", |counts| counts.escalate),

@@ -1,10 +1,11 @@
 //! The page of a draft: forms beside the file's text, faults at their lines, what differs, and where to go from here.
 
 use super::chart::slider;
-use super::{aloud, base, bring, difference, forms, named, path_of, read, trial};
+use super::{base, bring, difference, forms, named, path_of, read, trial};
 use crate::audit::drafts::Draft;
 use crate::console::Desk;
 use crate::console::account::Role;
+use crate::console::aloud;
 use crate::console::language::Language;
 use crate::console::page::{policy_script, time};
 use crate::console::trouble::Trouble;

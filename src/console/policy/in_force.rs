@@ -1,9 +1,10 @@
 //! What is in force, read aloud; what waits; what was done.
 
-use super::{PATH, aloud, drafts};
+use super::{PATH, drafts};
 use crate::audit::act::{Act, Candidate, Deed, Measured};
 use crate::console::Desk;
 use crate::console::account::Role;
+use crate::console::aloud;
 use crate::console::language::Language;
 use crate::console::page::time;
 use crate::console::trouble::Trouble;

@@ -1,7 +1,6 @@
 //! The pages of the policy: [what is in force](in_force), read aloud, and what was done; [drafts], and the [editor] of one; what a draft
 //! [would do](trial); and how it is [brought](bring) in force.
 
-mod aloud;
 mod bring;
 mod chart;
 mod difference;

@@ -1,10 +1,11 @@
 //! The form of a test of a draft.
 
-use super::{aloud, path_of};
+use super::path_of;
 use crate::audit::drafts::Draft;
 use crate::console::Desk;
 use crate::console::account::Role;
 use crate::console::language::Language;
+use crate::console::vocabulary;
 use crate::policy::edit::prompt;
 use crate::policy::expectation::{Expectation, Expected};
 use crate::policy::message::Audience;
@@ -74,7 +75,7 @@ fn audience(language: Language, id: &str, chosen: Option<Audience>) -> Markup {
             select id=(id) name="audience" {
                 option value="" { (language.say("anyone", "cualquiera")) }
                 @for (name, audience) in Audience::ALL {
-                    option value=(name) selected[chosen == Some(audience)] { (aloud::audience(language, name)) }
+                    option value=(name) selected[chosen == Some(audience)] { (vocabulary::audience(language, name)) }
                 }
             }
         }

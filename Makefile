@@ -10,6 +10,7 @@ RUNTIME := $(TARGET)/onnxruntime/VERSION
 TESTING := $(TARGET)/venv-test/installed
 NODE_TESTING := $(TARGET)/node-test/installed
 BROWSER_TESTING := $(TARGET)/browser-test/installed
+OIDC_TESTING := $(TARGET)/oidc-test/installed
 TRAINING := $(TARGET)/venv-model/installed
 TEACHING := $(TARGET)/venv-model/installed-teacher
 MODEL := $(TARGET)/model
@@ -31,7 +32,7 @@ run: $(RUNTIME) ## Start the proxy; UPSTREAM=http://host:port/v1 puts it before 
 	cargo build --release --locked
 	NONNOCERE_UPSTREAM__URL="$(UPSTREAM)" $(TARGET)/release/nonnocere serve
 
-test: $(RUNTIME) $(TESTING) $(NODE_TESTING) ## Run all tests
+test: $(RUNTIME) $(TESTING) $(NODE_TESTING) $(OIDC_TESTING) ## Run all tests
 	if cargo nextest --version >/dev/null 2>&1; then \
 	    cargo nextest run --locked; \
 	else \
@@ -65,12 +66,14 @@ $(TESTING): tests/requirements.txt
 
 # Without npm there is no stamp, and the tests in node are skipped.
 $(NODE_TESTING): tests/sdk/package.json tests/sdk/package-lock.json
+$(OIDC_TESTING): tests/oidc/package.json tests/oidc/package-lock.json
+$(NODE_TESTING) $(OIDC_TESTING):
 	mkdir -p $(@D)
 	cp $^ $(@D)
 	if npm --version >/dev/null 2>&1; then \
 	    npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@; \
 	else \
-	    echo "SKIPPED: npm is not installed, so no SDK for node is tried" >&2; \
+	    echo "SKIPPED: npm is not installed, so nothing in node is tried" >&2; \
 	fi
 
 # The same, for what drives a browser; the browser is the system's own.

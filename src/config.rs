@@ -3,11 +3,13 @@
 
 mod callers;
 mod console;
+mod oidc;
 mod routes;
 mod second_opinion;
 mod value;
 
 pub use console::{Attempts, Console};
+pub use oidc::Oidc;
 pub use value::{LogFormat, Secret};
 
 use crate::audit::key::Public;
@@ -284,6 +286,7 @@ impl Config {
         let environment = Environment::with_prefix("NONNOCERE").prefix_separator("_").separator("__").try_parsing(true);
         let environment =
             environment.list_separator(",").with_list_parse_key("guard.tenants").with_list_parse_key("audit.trust");
+        let environment = environment.with_list_parse_key("console.oidc.scopes");
         layers = layers.add_source(environment);
         let set = |layers: config::ConfigBuilder<config::builder::DefaultState>, key, value: Option<String>| {
             layers.set_override_option(key, value)

@@ -89,9 +89,30 @@ impl Fault {
 
 const TOO_LARGE: &str = "it is larger than limits.response_bytes";
 
+/// Pooled connections to one server.
+pub(crate) type Connections = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// Connections that trust the system's certificate authorities.
+pub(crate) fn client(
+    is_encrypted: bool,
+    connect_timeout: Duration,
+    idle_timeout: Duration,
+) -> std::io::Result<Connections> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(connect_timeout));
+    let builder = HttpsConnectorBuilder::new();
+    // A server without TLS needs no authorities, and a minimal container has none.
+    let builder = if is_encrypted { builder.with_native_roots()? } else { builder.with_tls_config(plain_tls()) };
+    let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
+    let mut pool = Client::builder(TokioExecutor::new());
+    Ok(pool.pool_timer(TokioTimer::new()).pool_idle_timeout(idle_timeout).build(connector))
+}
+
 /// A client of the upstream.
 pub struct Upstream {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Connections,
     settings: Settings,
 }
 
@@ -101,20 +122,8 @@ impl Upstream {
     /// # Errors
     /// When the system's certificates cannot be read.
     pub fn new(settings: Settings) -> std::io::Result<Self> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(settings.connect_timeout));
-        let builder = HttpsConnectorBuilder::new();
-        // An upstream without TLS needs no authorities, and a minimal container has none.
-        let builder = if settings.url.scheme_str() == Some("https") {
-            builder.with_native_roots()?
-        } else {
-            builder.with_tls_config(plain_tls())
-        };
-        let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
-        let mut pool = Client::builder(TokioExecutor::new());
-        let client = pool.pool_timer(TokioTimer::new()).pool_idle_timeout(settings.idle_timeout).build(connector);
+        let is_encrypted = settings.url.scheme_str() == Some("https");
+        let client = client(is_encrypted, settings.connect_timeout, settings.idle_timeout)?;
         Ok(Self { client, settings })
     }
 

@@ -125,8 +125,8 @@ async fn a_text_is_shown_to_a_reviewer_who_says_why_and_is_on_record_first() {
         shown.contains("Prompt judged") && shown.contains("no answer is on record: the prompt was stopped"),
         "{shown}"
     );
-    assert!(shown.contains("A prompt with a violation of 0.60 or more is refused."), "{shown}");
-    assert!(shown.contains("aria-label=\"violation: 1.000; threshold 0.60\""), "{shown}");
+    assert!(shown.contains("A prompt with a violation of 0.61 or more is refused."), "{shown}");
+    assert!(shown.contains("aria-label=\"violation: 1.000; threshold 0.61\""), "{shown}");
     assert!(shown.contains("II.2 · Falsifying") && !shown.contains("CANARY"));
     let reads =
         async || house.acts().await.into_iter().filter(|act| matches!(act.deed, Deed::Read { .. })).collect::<Vec<_>>();

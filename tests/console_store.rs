@@ -239,7 +239,7 @@ async fn an_older_store_is_filled_in_and_pruned() {
         }
         label(&store, (&all[0], "ana", Mark::Correct), None).await.unwrap();
         // As an older version left it.
-        for table in ["facts", "hours", "latencies", "filled", "reviews"] {
+        for table in ["facts", "hours", "latencies", "filled", "reviews", "sign_ins"] {
             store.execute(&format!("DROP TABLE {table}")).await.unwrap();
         }
         store.close().await;

@@ -47,7 +47,7 @@ async fn what_is_tried_says_all_and_is_kept_nowhere() {
     assert!(!shown.contains('\0') && !shown.contains("<script>alert"));
     assert!(shown.contains("I can&#39;t help with this") || shown.contains("I can't help with this"), "{shown}");
     assert!(
-        shown.contains("<mark title=\"+1.00\">VIOLATE</mark>") && shown.contains("A prompt with a violation of 0.60"),
+        shown.contains("<mark title=\"+1.00\">VIOLATE</mark>") && shown.contains("A prompt with a violation of 0.61"),
         "{shown}"
     );
     // What is encoded is decoded.

@@ -74,13 +74,15 @@ const TABLES: [&str; 15] = [
 ];
 
 /// Who may use the console, who does, and what they write there.
-const CONSOLE_TABLES: [&str; 4] = [
+const CONSOLE_TABLES: [&str; 6] = [
     "CREATE TABLE IF NOT EXISTS drafts (name TEXT PRIMARY KEY, text TEXT NOT NULL, based_on BIGINT NOT NULL, \
      by_whom TEXT NOT NULL, time BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS accounts (name TEXT PRIMARY KEY, role TEXT NOT NULL, password TEXT, made BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, account TEXT NOT NULL, began BIGINT NOT NULL, \
      seen BIGINT NOT NULL, flash TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS sessions_account ON sessions (account)",
+    "CREATE TABLE IF NOT EXISTS subjects (subject TEXT PRIMARY KEY, account TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE IF NOT EXISTS sign_ins (id TEXT PRIMARY KEY, began BIGINT NOT NULL, next TEXT NOT NULL)",
 ];
 
 impl Store {
@@ -125,8 +127,7 @@ impl Store {
         if !is_sqlite {
             // Those of a fleet that start at once make the tables one after the other, and not beside one that writes already.
             sqlx::query("SELECT pg_advisory_xact_lock(5031403716)").execute(&mut *transaction).await?;
-            let found =
-                sqlx::query("SELECT to_regclass('sessions_account') IS NOT NULL").fetch_one(&mut *transaction).await?;
+            let found = sqlx::query("SELECT to_regclass('sign_ins') IS NOT NULL").fetch_one(&mut *transaction).await?;
             is_there = found.try_get(0)?;
         }
         let tables = TABLES.iter().chain(&facts::TABLES).chain(&hours::TABLES).chain(&filling::TABLES);

@@ -1,5 +1,6 @@
 //! The console, as the configuration names it.
 
+use super::oidc::{Oidc, RawOidc};
 use super::value::{Span, url};
 use http::Uri;
 use serde::Deserialize;
@@ -16,6 +17,7 @@ pub(super) struct RawConsole {
     account_attempts: u32,
     address_attempts: u32,
     attempts_within: Span,
+    oidc: RawOidc,
 }
 
 /// How the console is served.
@@ -33,6 +35,8 @@ pub struct Console {
     pub session_idle: Duration,
     /// How often signing in may be tried.
     pub attempts: Attempts,
+    /// Who vouches for people beside their passwords.
+    pub oidc: Option<Oidc>,
 }
 
 /// How often signing in may be tried.
@@ -69,7 +73,8 @@ impl RawConsole {
             Some(url) => url.scheme_str() == Some("http"),
             None => admin.is_none_or(|admin| admin.ip().is_loopback()),
         };
-        Console { enabled, url, secure: !is_plain, session: session.0, session_idle: session_idle.0, attempts }
+        let oidc = self.oidc.checked(url.as_ref(), faults);
+        Console { enabled, url, secure: !is_plain, session: session.0, session_idle: session_idle.0, attempts, oidc }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Who may use the console: names, roles, and passwords, of which only a hash is kept (argon2id).
 
 use super::language::Language;
-use crate::audit::act::{Act, Change, Deed};
+use super::oidc;
+use crate::audit::act::{Act, Change, Deed, OURSELVES};
 use crate::audit::acts;
 use crate::audit::journal::now;
 use crate::audit::key::Signing;
@@ -89,6 +90,8 @@ pub enum Refusal {
     Unknown,
     /// Nobody would be left who looks after accounts.
     LastAdmin,
+    /// The hospital's own provider vouches for it, and says what it may do.
+    Vouched,
     /// No password can be hashed now.
     Busy,
     /// The store failed.
@@ -118,6 +121,10 @@ impl Refusal {
                 "this is the last administrator; make another one first",
                 "es el último administrador; nombre antes a otro",
             ),
+            Self::Vouched => language.say(
+                "whoever has this account signs in with your provider, which also says their role; change it there",
+                "quien tiene esta cuenta inicia sesión con su proveedor, que también indica su rol; cámbielo allí",
+            ),
             Self::Busy => {
                 language.say("too much is asked at once; try again", "hay demasiada actividad; inténtelo de nuevo")
             }
@@ -140,7 +147,8 @@ impl From<Fault> for Refusal {
 pub fn named(text: &str) -> Result<String, Refusal> {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._@-".contains(&byte);
     let name = text.trim().to_ascii_lowercase();
-    match (1..=64).contains(&name.len()) && name.bytes().all(is_plain) {
+    // Nobody is who the proxy is when it acts by itself.
+    match (1..=64).contains(&name.len()) && name.bytes().all(is_plain) && name != OURSELVES {
         true => Ok(name),
         false => Err(Refusal::Name),
     }
@@ -310,6 +318,9 @@ async fn change(connection: &mut AnyConnection, name: &str, wish: &Wish) -> Resu
         }
         _ => {}
     }
+    if !matches!(wish, Wish::Add(..)) {
+        oidc::let_go(connection, name, wish).await?;
+    }
     let query = match wish {
         Wish::Add(role, password) => {
             let query = sqlx::query("INSERT INTO accounts (name, role, password, made) VALUES ($1, $2, $3, $4)");
@@ -340,7 +351,7 @@ mod tests {
     #[test]
     fn names_are_plain() {
         assert_eq!(named(" Ana.Diaz@Clinic-1 ").unwrap(), "ana.diaz@clinic-1");
-        for name in ["", "a b", "<b>", "é", "a/b", &"a".repeat(65)] {
+        for name in ["nonnocere", "", "a b", "<b>", "é", "a/b", &"a".repeat(65)] {
             assert!(named(name).is_err(), "{name}");
         }
     }

@@ -20,6 +20,7 @@ mod kept_text;
 pub mod language;
 mod marks;
 mod moment;
+pub(crate) mod oidc;
 mod overview;
 mod page;
 mod people;
@@ -72,6 +73,7 @@ pub struct Console {
     proof: audit::proof::Proof,
     /// How many may take decisions away at once.
     downloads: Arc<Semaphore>,
+    provider: Option<oidc::Provider>,
     pages: Router<Vec<&'static Route>>,
 }
 
@@ -91,7 +93,7 @@ impl Console {
     /// The console of a proxy.
     ///
     /// # Errors
-    /// When two pages are at one path.
+    /// When two pages are at one path, or the system's certificates cannot be read.
     pub fn new(proxy: Arc<Proxy>, records: Option<Records>, settings: config::Console) -> Result<Self, String> {
         let mut pages: Router<Vec<&'static Route>> = Router::new();
         let mut paths: Vec<&str> = ROUTES.iter().map(|route| route.path).collect();
@@ -102,12 +104,15 @@ impl Console {
             pages.insert(path, routes).map_err(|error| format!("{path}: {error}"))?;
         }
         let gate = sign_in::Gate::new(settings.attempts);
+        let provider = settings.oidc.clone().map(oidc::Provider::new).transpose();
+        let provider = provider.map_err(|error| format!("the system's certificates: {error}"))?;
         Ok(Self {
             proxy,
             records,
             settings,
             passwords: Passwords::default(),
             gate,
+            provider,
             workshop: policy::Workshop::default(),
             proof: audit::proof::Proof::default(),
             downloads: Arc::new(Semaphore::new(2)),
@@ -129,6 +134,8 @@ pub(crate) struct Visit<'a> {
     session: Option<Session>,
     /// The cookie of the reason for which texts of the queue are read.
     reason: String,
+    /// What the browser keeps while it is at the provider.
+    begun: Option<&'a Token>,
     /// Whether a form was posted.
     is_post: bool,
 }
@@ -141,7 +148,8 @@ impl Visit<'_> {
 
     /// Where the visitor is, to come back to after a switch was turned.
     fn back(&self) -> String {
-        if self.is_post {
+        // What a provider sent back is asked for once, and never stands in a page.
+        if self.is_post || self.path.starts_with(oidc::PATH) {
             return "/console/".to_owned();
         }
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -238,6 +246,8 @@ pub static ROUTES: &[Route] = &[
     Route::get("/console/assets/{name}", Open(|visit| Box::pin(page::asset(visit)))),
     Route::get("/console/sign-in", Open(|visit| Box::pin(sign_in::show(visit)))),
     Route::post("/console/sign-in", Open(|visit| Box::pin(sign_in::submit(visit)))),
+    Route::get(oidc::PATH, Open(|visit| Box::pin(oidc::begin(visit)))),
+    Route::get(oidc::BACK, Open(|visit| Box::pin(oidc::back(visit)))),
     Route::post("/console/language", Open(|visit| Box::pin(page::choose_language(visit)))),
     Route::post("/console/theme", Open(|visit| Box::pin(page::choose_theme(visit)))),
     Route::post("/console/sign-out", For(Viewer, |desk| Box::pin(sign_in::out(desk)))),
@@ -292,6 +302,7 @@ pub async fn handle(console: &Console, request: Request<Incoming>) -> Response<B
         }
         Err(_) => (None, Vec::new()),
     };
+    let begun = Token::kept(headers, oidc::COOKIE);
     let mut visit = Visit {
         console,
         language: page::language(headers),
@@ -303,6 +314,7 @@ pub async fn handle(console: &Console, request: Request<Incoming>) -> Response<B
         params: &params,
         session: None,
         reason: session::cookie(headers, review::REASON).unwrap_or_default(),
+        begun: begun.as_ref(),
         is_post: request.method() == Method::POST,
     };
     let answered = match (&*path, found) {

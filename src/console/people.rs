@@ -19,6 +19,7 @@ async fn all(desk: &Desk<'_>, status: StatusCode, wrong: &str) -> Result<Respons
     let language = desk.language;
     let title = language.say("People", "Personas");
     let accounts = desk.records.store.accounts().await?;
+    let vouched = desk.records.store.vouched_accounts().await?;
     let main = html! {
         h1 { (title) }
         @if !wrong.is_empty() {
@@ -37,7 +38,11 @@ async fn all(desk: &Desk<'_>, status: StatusCode, wrong: &str) -> Result<Respons
                 }
                 tbody {
                     @for (place, account) in accounts.iter().enumerate() {
-                        (row(desk, place, account))
+                        @if vouched.contains(&account.name) {
+                            (vouched_row(desk, account))
+                        } @else {
+                            (row(desk, place, account))
+                        }
                     }
                 }
             }
@@ -70,14 +75,30 @@ fn row(desk: &Desk<'_>, place: usize, account: &Account) -> Markup {
                     button name="wish" value="password" { (language.say("Set", "Definir")) }
                 }
             }
-            td {
-                form method="post" action=(path) {
-                    (desk.token())
-                    button class="danger" name="wish" value="remove" aria-label=(of(language.say("Remove", "Eliminar"))) {
-                        (language.say("Remove", "Eliminar"))
-                    }
-                }
-            }
+            td { (removal(desk, account)) }
+        }
+    }
+}
+
+/// The row of an account that the hospital's own provider vouches for.
+fn vouched_row(desk: &Desk<'_>, account: &Account) -> Markup {
+    let language = desk.language;
+    html! {
+        tr {
+            th scope="row" { (account.name) }
+            td { (account.role.name(language)) }
+            td { (language.say("Signs in with your provider", "Inicia sesión con su proveedor")) }
+            td { (removal(desk, account)) }
+        }
+    }
+}
+
+fn removal(desk: &Desk<'_>, account: &Account) -> Markup {
+    let remove = desk.language.say("Remove", "Eliminar");
+    html! {
+        form method="post" action={ (PATH) "/" (account.name) } {
+            (desk.token())
+            button class="danger" name="wish" value="remove" aria-label={ (remove) ": " (account.name) } { (remove) }
         }
     }
 }

@@ -48,7 +48,7 @@ pub struct Session {
 pub struct Token(String);
 
 impl Token {
-    fn random() -> Result<Self, Fault> {
+    pub(super) fn random() -> Result<Self, Fault> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|error| Fault::Io(std::io::Error::other(error)))?;
         Ok(Self(BASE64URL_NOPAD.encode(&bytes)))
@@ -57,22 +57,37 @@ impl Token {
     /// The one that a request shows.
     #[must_use]
     pub fn shown(headers: &HeaderMap) -> Option<Self> {
-        cookie(headers, COOKIE).map(Self)
+        Self::kept(headers, COOKIE)
     }
 
-    fn id(&self) -> String {
+    /// The one that a request shows by a cookie of this name.
+    pub(super) fn kept(headers: &HeaderMap, name: &str) -> Option<Self> {
+        cookie(headers, name).map(Self)
+    }
+
+    pub(super) fn id(&self) -> String {
         digest::sha256(self.0.as_bytes())
     }
 
     /// It follows from the cookie, so that whoever reads the store has neither.
     fn csrf(&self) -> String {
-        digest::sha256(format!("form {}", self.0).as_bytes())
+        self.derived("form")
+    }
+
+    /// What nobody knows who does not have it, of use for one thing.
+    pub(super) fn derived(&self, thing: &str) -> String {
+        digest::sha256(format!("{thing} {}", self.0).as_bytes())
     }
 
     /// The cookie that has it.
     #[must_use]
     pub fn cookie(&self, secure: bool) -> Cookie<'static> {
-        kept((COOKIE, self.0.clone()), secure)
+        self.cookie_of(COOKIE, secure)
+    }
+
+    /// The cookie of this name that has it.
+    pub(super) fn cookie_of(&self, name: &'static str, secure: bool) -> Cookie<'static> {
+        kept((name, self.0.clone()), secure)
     }
 }
 
@@ -89,7 +104,7 @@ pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     found.find(|cookie| cookie.name() == name).map(|cookie| cookie.value().to_owned())
 }
 
-fn micros(span: Duration) -> i64 {
+pub(super) fn micros(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 

@@ -4,7 +4,7 @@ use super::account::{Refusal, named};
 use super::page::{self, Frame, moved};
 use super::session::Life;
 use super::trouble::Trouble;
-use super::{Desk, Records, Visit};
+use super::{Desk, Records, Visit, oidc};
 use crate::audit::act::{Act, Deed};
 use crate::audit::journal::now;
 use crate::config::Attempts;
@@ -42,8 +42,13 @@ impl Gate {
     /// # Errors
     /// When there were too many: for how long none is made.
     pub(super) fn pass(&self, name: &str, peer: Option<IpAddr>) -> Result<(), Duration> {
-        self.addresses.pass(&peer.map(network).unwrap_or_default())?;
+        self.pass_address(peer)?;
         self.accounts.pass(name)
+    }
+
+    /// The same where it is not known yet for which account.
+    pub(super) fn pass_address(&self, peer: Option<IpAddr>) -> Result<(), Duration> {
+        self.addresses.pass(&peer.map(network).unwrap_or_default())
     }
 }
 
@@ -91,7 +96,8 @@ pub(super) async fn show(visit: &Visit<'_>) -> Result<Response<Body>, Trouble> {
     Ok(asked(visit, (said, ""), StatusCode::OK))
 }
 
-fn asked(visit: &Visit<'_>, (said, wrong): (&str, &str), status: StatusCode) -> Response<Body> {
+/// The page on which one signs in, with what went wrong.
+pub(super) fn asked(visit: &Visit<'_>, (said, wrong): (&str, &str), status: StatusCode) -> Response<Body> {
     let title = visit.language.say("Sign in", "Iniciar sesión");
     let frame = Frame { title, account: None, said, status };
     page::frame(visit, &frame, &form(visit, title, wrong))
@@ -118,6 +124,9 @@ fn form(visit: &Visit<'_>, title: &str, wrong: &str) -> Markup {
                     input id="password" name="password" type="password" autocomplete="current-password" required maxlength="1024";
                 }
                 button class="primary" { (title) }
+            }
+            @if let Some(provider) = &visit.console.provider {
+                (oidc::link(provider, language, sent.get("then")))
             }
         }
     }
@@ -146,7 +155,7 @@ pub(super) async fn submit(visit: &Visit<'_>) -> Result<Response<Body>, Trouble>
         );
         return Ok(asked(visit, ("", wrong), StatusCode::FORBIDDEN));
     };
-    open(visit, records, (&account.name, "password")).await
+    open(visit, records, (&account.name, "password"), visit.form.get("then")).await
 }
 
 fn busy(refusal: Refusal) -> Trouble {
@@ -161,6 +170,7 @@ pub(super) async fn open(
     visit: &Visit<'_>,
     records: &Records,
     (account, with): (&str, &str),
+    then: &str,
 ) -> Result<Response<Body>, Trouble> {
     let deed = Deed::SignedIn { with: with.to_owned() };
     let act = Act { time: now(), by: account.to_owned(), reason: String::new(), deed };
@@ -170,7 +180,7 @@ pub(super) async fn open(
     }
     let token = records.store.open_session(account, Life::of(visit.console)).await?;
     visit.console.proxy.metrics.signed_in(SignIn::Accepted);
-    let then = Some(visit.form.get("then")).filter(|then| page::is_ours(then)).unwrap_or("/console/");
+    let then = Some(then).filter(|then| page::is_ours(then)).unwrap_or("/console/");
     Ok(page::with_cookie(moved(then), &token.cookie(visit.console.settings.secure)))
 }
 

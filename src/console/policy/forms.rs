@@ -148,8 +148,8 @@ mod tests {
         let message: Vec<(String, String)> = message.collect();
         let mut fields: Vec<(&str, &str)> = message.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         fields.extend([
-            ("threshold:violating-prompt", "0.60"),
-            ("context:violating-prompt", "0,9"),
+            ("threshold:violating-prompt", "0.61"),
+            ("context:violating-prompt", "0,8"),
             ("action:violating-prompt", "block"),
             ("mode:violating-prompt", "on"),
             ("context:manipulation", ""),

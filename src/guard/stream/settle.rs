@@ -235,7 +235,7 @@ mod tests {
     fn a_rule_that_is_not_sure_holds_what_is_near_to_a_violation_all_the_same() {
         let asked = asked(&json!({}));
         let band =
-            "name = \"violating-completion\"\nsecond_opinion = { below = 0.05, above = 0.25, otherwise = \"skip\" }";
+            "name = \"violating-completion\"\nsecond_opinion = { below = 0.05, above = 0.2, otherwise = \"skip\" }";
         let policy = policy("name = \"violating-completion\"", band);
         let mut stream = Stream::new(policy, asked, Mode::Window, FinishReason::ContentFilter);
         // With odds four times as high, it is in the band.

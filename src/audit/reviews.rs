@@ -19,7 +19,8 @@ pub(super) const TABLES: [&str; 4] = [
      decided BIGINT NOT NULL, stopped BIGINT NOT NULL, tenant TEXT NOT NULL, audience TEXT NOT NULL, principle TEXT NOT NULL, \
      rule TEXT NOT NULL, scan TEXT NOT NULL, policy TEXT NOT NULL, correct BIGINT NOT NULL, over_blocked BIGINT NOT NULL, \
      missed BIGINT NOT NULL, most BIGINT NOT NULL, voters BIGINT NOT NULL, PRIMARY KEY (event, direction))",
-    "CREATE INDEX IF NOT EXISTS reviews_decided ON reviews (decided)",
+    "CREATE INDEX IF NOT EXISTS reviews_decided ON reviews (decided, stopped, most, over_blocked, missed, tenant, audience, \
+     direction, principle)",
     "CREATE INDEX IF NOT EXISTS reviews_shared ON reviews (decided) WHERE voters > 1",
     "CREATE INDEX IF NOT EXISTS reviews_open ON reviews (most, decided)",
 ];

@@ -12,8 +12,8 @@ use sqlx::{Any, AssertSqlSafe, Row};
 /// More than so many are not counted.
 pub const COUNTED: i64 = 10_000;
 
-/// Nor is it looked at more than so many for it.
-const LOOKED: i64 = 30_000;
+/// Nor is it looked at more than so many for it, or five times as many where an index holds all that is asked for.
+const LOOKED: i64 = 10_000;
 
 /// So few rows of a score are sorted; where there are more, the newest are soon met.
 const FEW: i64 = 2000;
@@ -112,6 +112,13 @@ enum Lead {
     Reviewed,
     Pair,
     Column(&'static str),
+}
+
+impl Lead {
+    /// Whether it leads to few, by an index that holds more than it leads by.
+    const fn is_rare(self) -> bool {
+        matches!(self, Self::Column(name) if !matches!(name.as_bytes(), b"tenant" | b"audience" | b"policy"))
+    }
 }
 
 impl Wanted {
@@ -236,9 +243,14 @@ impl Store {
         let is_by_score = wanted.score.is_some() && (Wanted { before: None, ..wanted.clone() }) == by_score;
         let lead = if is_by_score { Lead::Score } else { self.lead(wanted).await? };
         let all = wanted.conditions(lead);
-        let most = if all.looked.is_empty() { COUNTED + 1 } else { LOOKED };
+        let is_led = all.looked.is_empty();
+        let most = match lead {
+            _ if is_led => COUNTED + 1,
+            lead if lead.is_rare() => 5 * LOOKED,
+            _ => LOOKED,
+        };
         let (looked, n) = self.at_most(all, most).await?;
-        Ok(Count { n: n.min(COUNTED), more: n > COUNTED || looked == LOOKED })
+        Ok(Count { n: n.min(COUNTED), more: n > COUNTED || (!is_led && looked == most) })
     }
 
     /// The decision at a place of the chain, in short.
@@ -295,8 +307,7 @@ impl Store {
     async fn lead(&self, wanted: &Wanted) -> Result<Lead, Fault> {
         let lead = wanted.lead();
         // What is rare is few already.
-        let is_common = !matches!(lead, Lead::Event | Lead::Column("type" | "rule" | "principle" | "scan" | "action"));
-        if !is_common || wanted.score.is_none() {
+        if lead == Lead::Event || lead.is_rare() || wanted.score.is_none() {
             return Ok(lead);
         }
         let (n, _) = self.at_most(wanted.by_score().conditions(Lead::Score), FEW + 1).await?;

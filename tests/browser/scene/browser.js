@@ -80,7 +80,7 @@ export class Visitors {
       deviceScaleFactor: scale,
       reducedMotion: "reduce",
     });
-    context.setDefaultTimeout(30_000);
+    context.setDefaultTimeout(60_000);
     const page = await context.newPage();
     if (scripts) await page.addInitScript(VIOLATIONS);
     page.watch = new Watch(page, this.clinic.operators);
@@ -110,7 +110,7 @@ export async function signIn(page, clinic, name, password = PASSWORD) {
   await page.fill("#name", name);
   await page.fill("#password", password);
   await page.locator("form[action='/console/sign-in'] button").click();
-  await page.waitForURL((url) => !url.pathname.endsWith("/sign-in"), { timeout: 30_000 });
+  await page.waitForURL((url) => !url.pathname.endsWith("/sign-in"), { timeout: 60_000 });
 }
 
 /** Goes to a page, which answers with `status`. */

@@ -100,13 +100,12 @@ fn both<'a>(visit: &Visit<'a>) -> Result<(&'a Provider, &'a Records), Trouble> {
 /// Signs in someone whom the provider sent back.
 pub(super) async fn back(visit: &Visit<'_>) -> Result<Response<Body>, Trouble> {
     let (provider, records) = both(visit)?;
-    let response = match vouched(visit, provider, records).await {
-        Ok((name, then)) => {
-            let issuer = provider.settings.issuer.as_str();
-            sign_in::open(visit, records, (&name, issuer), &then).await?
-        }
-        Err(wrong) => refused(visit, wrong)?,
+    // Who is not signed in keeps the cookie: another site may have sent them here while they are at the provider.
+    let (name, then) = match vouched(visit, provider, records).await {
+        Ok(vouched) => vouched,
+        Err(wrong) => return refused(visit, wrong),
     };
+    let response = sign_in::open(visit, records, (&name, provider.settings.issuer.as_str()), &then).await?;
     let mut over = cookie((COOKIE, String::new()), visit.console.settings.secure);
     over.make_removal();
     Ok(with_cookie(response, &over))

@@ -120,8 +120,7 @@ impl Site {
 
     /// A browser of someone whom the provider knows by `sub`.
     pub fn browser(&self, sub: &str) -> Browser<'_> {
-        let last_begun = String::new();
-        Browser { site: self, sub: sub.to_owned(), language: "en", cookies: BTreeMap::new(), last_begun }
+        Browser { site: self, sub: sub.to_owned(), language: "en", cookies: BTreeMap::new() }
     }
 
     pub async fn execute(&self, query: &str) {
@@ -150,8 +149,6 @@ pub struct Browser<'a> {
     sub: String,
     pub language: &'static str,
     cookies: BTreeMap<(String, String), String>,
-    /// The cookie of the last sign-in that began.
-    pub last_begun: String,
 }
 
 impl Browser<'_> {
@@ -184,9 +181,6 @@ impl Browser<'_> {
                 true => drop(self.cookies.remove(&key)),
                 false => drop(self.cookies.insert(key, value.to_owned())),
             }
-        }
-        if let Some(begun) = self.kept("sign_in") {
-            self.last_begun = begun;
         }
         got
     }

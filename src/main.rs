@@ -18,6 +18,7 @@
 use clap::{Args, Parser, Subcommand};
 use nonnocere::audit::label::{Label, Mark};
 use nonnocere::commands;
+use nonnocere::commands::account::AccountCommand;
 use nonnocere::commands::export::Format;
 use nonnocere::commands::promote::Back;
 use nonnocere::config::{Config, Log, LogFormat, Overrides};
@@ -61,11 +62,25 @@ enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Look after the console.
+    Console {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(subcommand)]
+        command: ConsoleCommand,
+    },
     /// Work with policy files.
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+}
+
+#[derive(Subcommand)]
+enum ConsoleCommand {
+    /// Say who may use the console.
+    #[command(subcommand)]
+    Account(AccountCommand),
 }
 
 #[derive(Subcommand)]
@@ -340,6 +355,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
         Command::Audit { settings, command } => audit(&settings.load(None)?, command),
+        Command::Console { settings, command: ConsoleCommand::Account(command) } => {
+            runtime()?.block_on(commands::account::run(&settings.load(None)?, command))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Policy { command } => policy(command),
     }
 }

@@ -1,5 +1,6 @@
 //! What the binary can do, one file a subcommand.
 
+pub mod account;
 pub mod audit;
 pub mod backtest;
 pub mod check;

@@ -217,7 +217,7 @@ async fn a_draft_goes_its_way() {
     let office = Office::open(true).await;
     let (ana, ben, carl) = (office.sign_in("ana").await, office.sign_in("ben").await, office.sign_in("carl").await);
     let shown = ana.page("/console/policy").await;
-    assert!(shown.contains("A prompt with a violation of 0.61 or more is refused."), "{shown}");
+    assert!(shown.contains("A prompt with a violation of 0.60 or more is refused."), "{shown}");
     ana.does("/console/policy/drafts", &[("name", "tighter"), ("base", "")]).await;
     assert_eq!(ana.text("tighter").await, OURS);
     let fields = [

@@ -68,7 +68,7 @@ impl Theme {
 
     const fn name(self, language: Language) -> &'static str {
         match self {
-            Self::System => language.say("As the system", "Como el sistema"),
+            Self::System => language.say("System", "Sistema"),
             Self::Light => language.say("Light", "Claro"),
             Self::Dark => language.say("Dark", "Oscuro"),
         }

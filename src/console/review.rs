@@ -78,7 +78,7 @@ async fn page(desk: &Desk<'_>, status: StatusCode, main: &Markup) -> Result<Resp
     let main = html! {
         h1 { (title) }
         p class="row" {
-            label hidden data-shortcuts { input type="checkbox" checked; (language.say("Keyboard shortcuts: 1, 2, 3, S, T", "Atajos de teclado: 1, 2, 3, S, T")) }
+            label hidden data-shortcuts for="shortcuts" { input type="checkbox" id="shortcuts" checked; (language.say("Keyboard shortcuts: 1, 2, 3, S, T", "Atajos de teclado: 1, 2, 3, S, T")) }
         }
         (main)
         (far(language, &progress, desk.records.audit.reviewers))

@@ -46,6 +46,10 @@ pub async fn handle(
 
 async fn operate(proxy: &Proxy, ready: &Readiness, request: &Request<Incoming>) -> Response<Body> {
     if (request.method(), request.uri().path()) == (&Method::POST, "/policy/reload") {
+        // A page of another site cannot have an operator's browser do it.
+        if console::from_elsewhere(request.headers()) {
+            return text(StatusCode::FORBIDDEN, PLAIN, "this came from another site\n");
+        }
         return reload(proxy).await;
     }
     if request.method() != Method::GET && request.method() != Method::HEAD {

@@ -47,7 +47,7 @@ async fn proven(visitor: &Visitor<'_>) -> String {
 #[tokio::test]
 async fn a_proof_says_what_holds_and_finds_what_was_changed() {
     let house = house(30).await;
-    let ana = house.visitor("ana", Role::Viewer).await;
+    let ana = house.visitor("ana", Role::Reviewer).await;
     assert!(page(&ana.get(PROOF).await).contains("Nothing was proven since nonnocere started"));
     let shown = proven(&ana).await;
     assert!(shown.contains("The chain holds") && shown.contains("<dt>Decisions read</dt><dd>30</dd>"), "{shown}");
@@ -59,7 +59,7 @@ async fn a_proof_says_what_holds_and_finds_what_was_changed() {
         .execute("UPDATE decisions SET body = replace(body, '0.9', '0.1') WHERE event = 'e00007'")
         .await
         .unwrap();
-    let eva = house.visitor("eva", Role::Viewer).await.speaking("es");
+    let eva = house.visitor("eva", Role::Reviewer).await.speaking("es");
     let shown = proven(&eva).await;
     assert!(
         shown.contains("La cadena está rota") && shown.contains("(e00007) was changed, moved or put in"),

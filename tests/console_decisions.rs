@@ -78,12 +78,14 @@ async fn every_decision_is_on_one_page_once_and_filters_hold() {
 async fn what_cannot_be_understood_is_marked_and_the_rest_stays() {
     let house = House::open(None, |_, _| {}).await;
     let ana = house.visitor("ana", Role::Viewer).await;
-    let got = ana.get("/console/decisions?from=%3Cscript%3Ealert(1)&low=2&tenant=st-anna&rule=a%22b%E2%80%AE").await;
+    let got = ana
+        .get("/console/decisions?from=%3Cscript%3Ealert(1)&low=2&scan=some&tenant=st-anna&rule=a%22b%E2%80%AE")
+        .await;
     assert_eq!(got.status, 422);
     let shown = page(&got);
     assert!(shown.contains("expected a time such as") && shown.contains("expected a number from 0 to 1"));
     assert!(shown.contains("value=\"st-anna\"") && shown.contains("value=\"&lt;script&gt;alert(1)\""), "{shown}");
-    assert_eq!(shown.matches("aria-invalid=\"true\"").count(), 2);
+    assert_eq!(shown.matches("aria-invalid=\"true\"").count(), 3);
     assert!(!shown.contains("<script>alert"));
     // Nothing is there by these names.
     for path in ["/console/decisions/nothing", "/console/decisions/%00", "/console/decisions/%3Cscript%3E"] {

@@ -245,7 +245,7 @@ async fn a_draft_goes_its_way() {
     assert_eq!(ben.proposes("tighter").await.status, 422, "it was not tried");
     let found = ben.tries("tighter").await;
     assert!(found.contains("3 tests hold"), "{found}");
-    assert!(found.contains("of 100, 40 were stopped and 50 would be: 10 newly refused, 0 newly allowed"), "{found}");
+    assert!(found.contains(" (UTC), 40 were stopped and 50 would be: 10 newly refused, 0 newly allowed"), "{found}");
     let got = ben.proposes("tighter").await;
     assert_eq!((got.status.as_u16(), got.header("location")), (303, "/console/policy"), "{}", page(&got));
     assert!(office.in_force().await.contains("v2 for all conversations, proposed by ben, waits"));
@@ -256,6 +256,13 @@ async fn a_draft_goes_its_way() {
     assert_eq!(ana.post("/console/policy/approve", &approval).await.status, 403, "an editor does not approve");
     let own = ben.post("/console/policy/approve", &approval).await;
     assert!(own.status == 422 && page(&own).contains("ben proposed it, so someone else must approve"));
+    // Who gives someone an account can sign in with it.
+    let hash = Passwords::default().hash(PASSWORD, "nobody").await.unwrap();
+    let key = Signing::open(&office.folder.path().join("key")).unwrap();
+    let store = Store::open(&sqlite(office.folder.path())).await.unwrap();
+    store.change_account("dora", &Wish::Add(Role::Approver, Some(hash)), ("ben", &key)).await.unwrap();
+    let puppet = office.sign_in("dora").await.post("/console/policy/approve", &approval).await;
+    assert!(puppet.status == 422 && page(&puppet).contains("has given you your account"), "{}", page(&puppet));
     let other = carl.post("/console/policy/approve", &[("version", "1"), ("share", "100"), ("reason", "x")]).await;
     assert_eq!(other.status, 422);
     carl.does("/console/policy/approve", &approval).await;

@@ -1,6 +1,6 @@
 //! Acts and policies in the store, beside the decisions.
 
-use super::act::{Act, GENESIS, Signed};
+use super::act::{Act, Deed, GENESIS, Signed};
 use super::decision::Decision;
 use super::key::{Public, Signing};
 use super::store::{Fault, Store, append, lock};
@@ -83,6 +83,23 @@ impl Store {
         let is_done = add(&mut transaction, act, (after, key)).await?;
         transaction.commit().await?;
         Ok(is_done)
+    }
+
+    /// What was done to an account of the console, the first first.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn account_changes(&self, account: &str) -> Result<Vec<Act>, Fault> {
+        let query = "SELECT body FROM acts WHERE body LIKE '%\"account_changed\"%' ORDER BY seq";
+        let mut found = Vec::new();
+        for row in sqlx::query(query).fetch_all(&self.pool).await? {
+            let body: String = row.try_get(0)?;
+            let act: Act = serde_json::from_str(&body).map_err(|error| Fault::Decode(error.into()))?;
+            if matches!(&act.deed, Deed::AccountChanged { account: changed, .. } if changed == account) {
+                found.push(act);
+            }
+        }
+        Ok(found)
     }
 
     /// Keeps the texts of a policy, and gives its version: the one that it has already, or the next.

@@ -47,7 +47,7 @@ impl Format {
 }
 
 /// Decisions of one row group.
-const GROUP: usize = 50_000;
+const GROUP: usize = 10_000;
 
 /// Where decisions are written to, in their format.
 pub(crate) enum Output<W: Write + Send> {
@@ -228,6 +228,7 @@ fn write<W: Write + Send>(
 
 /// A field as RFC 4180 has it; what a spreadsheet would take for a formula is text.
 fn quoted(field: &str) -> String {
-    let field = if field.starts_with(['=', '+', '-', '@']) { format!("'{field}") } else { field.to_owned() };
+    let field =
+        if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{field}") } else { field.to_owned() };
     if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
 }

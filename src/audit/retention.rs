@@ -28,7 +28,11 @@ pub struct Retention {
 /// The time so long ago, in microseconds since 1970.
 #[must_use]
 pub fn ago(span: Duration) -> i64 {
-    now().saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX))
+    now().saturating_sub(micros(span))
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Why nothing was removed.
@@ -66,7 +70,11 @@ impl Retention {
 
     async fn prune_daily(&self) -> Result<u64, Kept> {
         match self.store.oldest().await? {
-            Some(oldest) if oldest < ago(self.decisions.saturating_add(DAY)) => self.prune().await,
+            // By whole days, whose sums go with them: nothing has to be counted anew while the chain is locked.
+            Some(oldest) if oldest < ago(self.decisions.saturating_add(DAY)) => {
+                let before = ago(self.decisions);
+                self.remove(before - before.rem_euclid(micros(DAY))).await
+            }
             _ => Ok(0),
         }
     }
@@ -76,10 +84,14 @@ impl Retention {
     /// # Errors
     /// [`Kept`], and nothing was removed.
     pub async fn prune(&self) -> Result<u64, Kept> {
+        self.remove(ago(self.decisions)).await
+    }
+
+    async fn remove(&self, before: i64) -> Result<u64, Kept> {
         if !verify(&self.store, &self.keys).await?.holds() {
             return Err(Kept::Broken);
         }
         let sign = |tail: &super::chain::Tail| Checkpoint::sign(tail, Reason::Pruned, now(), &self.key);
-        Ok(self.store.prune(ago(self.decisions), sign).await?)
+        Ok(self.store.prune(before, sign).await?)
     }
 }

@@ -247,7 +247,9 @@ impl Store {
             facts::columns("f")
         );
         let mut rows = sqlx::query(AssertSqlSafe(query)).fetch(&self.pool);
+        let mut read = 0;
         while let Some(row) = rows.try_next().await? {
+            breathe(&mut read).await;
             let has_fact = row.try_get::<Option<i64>, _>(6)?.is_some();
             each(Stored::of(&row)?, has_fact.then(|| Fact::read(&row, 6)).transpose()?);
         }
@@ -272,7 +274,9 @@ impl Store {
     pub async fn bodies(&self, since: i64, mut each: impl FnMut(&str)) -> Result<(), Fault> {
         let query = "SELECT body FROM decisions WHERE time >= $1 AND action <> 'act' ORDER BY seq";
         let mut rows = sqlx::query(query).bind(since).fetch(&self.pool);
+        let mut read = 0;
         while let Some(row) = rows.try_next().await? {
+            breathe(&mut read).await;
             each(row.try_get(0)?);
         }
         Ok(())
@@ -318,6 +322,14 @@ impl Store {
     /// When it fails.
     pub async fn execute(&self, statement: &str) -> Result<(), Fault> {
         sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&self.pool).await.map(drop)
+    }
+}
+
+/// Lets others go on after some rows: what is read from SQLite is there at once, and callers are answered by the same threads.
+async fn breathe(read: &mut u32) {
+    *read += 1;
+    if read.is_multiple_of(256) {
+        tokio::task::yield_now().await;
     }
 }
 

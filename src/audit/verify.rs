@@ -119,7 +119,10 @@ async fn prove_acts(store: &Store, (keys, report): (&[Public], &mut Report)) -> 
     let last = store.last_act().await?.map_or(0, |(seq, _)| seq);
     let labels = store.labels().await?;
     let signed = store.acts().await?;
-    match proven(&signed, keys) {
+    // Many signatures take long, and callers are answered by the same threads.
+    let (known, all) = (keys.to_vec(), signed.clone());
+    let found = tokio::task::spawn_blocking(move || proven(&all, &known)).await;
+    match found.map_err(|error| Fault::Io(std::io::Error::other(error)))? {
         Ok(acts) => {
             report.acts = acts.len() as u64;
             compare(&labels, (&acts, last), report);

@@ -12,6 +12,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use serde::{Deserialize, Serialize};
 use sqlx::{AnyConnection, Row};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -192,7 +193,7 @@ fn checked(password: &str, name: &str) -> Result<(), Refusal> {
 }
 
 /// Hashes passwords, no more than two at a time: each takes 19 MiB, and a core.
-pub struct Passwords(Semaphore);
+pub struct Passwords(Arc<Semaphore>);
 
 /// What a password is held against where there is no account, so that this takes as long.
 const NOBODY: &str =
@@ -203,7 +204,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self(Semaphore::new(2))
+        Self(Arc::new(Semaphore::new(2)))
     }
 }
 
@@ -235,8 +236,14 @@ impl Passwords {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-        let slot = tokio::time::timeout(PATIENCE, self.0.acquire()).await;
-        let _slot = slot.map_err(|_| Refusal::Busy)?.map_err(|_| Refusal::Busy)?;
+        let slot = tokio::time::timeout(PATIENCE, Arc::clone(&self.0).acquire_owned()).await;
+        let slot = slot.map_err(|_| Refusal::Busy)?.map_err(|_| Refusal::Busy)?;
+        // The slot is the work's, which goes on where the visitor has left.
+        let work = move || {
+            let done = work();
+            drop(slot);
+            done
+        };
         tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::Busy)
     }
 }

@@ -73,7 +73,7 @@ fn form(desk: &Desk<'_>, filters: &Filters) -> Markup {
     let reviewed =
         [("yes", language.say("yes", "sí")), ("no", "no")].map(|(id, name)| (id.to_owned(), name.to_owned()));
     let actions = ACTIONS.map(|id| (id.to_owned(), action(language, id).to_owned()));
-    let choice = |name: (&str, &str), choices: Choices| choice(desk, name, &choices);
+    let choice = |name: (&str, &str), choices: Choices| choice(desk, filters, name, &choices);
     let input = |name: (&'static str, &str), kind: &str| input(desk, filters, name, kind);
     html! {
         form method="get" action="/console/decisions" class="card" role="search" aria-label=(language.say("Search decisions", "Buscar decisiones")) {
@@ -120,19 +120,22 @@ fn action(language: Language, id: &str) -> &str {
     }
 }
 
-fn choice(desk: &Desk<'_>, (name, label): (&str, &str), choices: &Choices) -> Markup {
+fn choice(desk: &Desk<'_>, filters: &Filters, (name, label): (&str, &str), choices: &Choices) -> Markup {
+    let wrong = filters.wrong.get(name).copied();
+    let hint = wrong.map(|_| format!("{name}-wrong"));
     let chosen = desk.query.get(name);
     let is_known = chosen.is_empty() || choices.iter().any(|(id, _)| id == chosen);
     html! {
         div class="field" {
             label for=(name) { (label) }
-            select id=(name) name=(name) {
+            select id=(name) name=(name) aria-invalid=[wrong.map(|_| "true")] aria-describedby=[hint.as_deref()] {
                 option value="" { (desk.language.say("all", "todo")) }
                 @for (id, shown) in choices {
                     option value=(id) selected[id == chosen] { (shown) }
                 }
                 @if !is_known { option value=(chosen) selected { (chosen) } }
             }
+            @if let (Some(wrong), Some(hint)) = (wrong, &hint) { p class="wrong" id=(hint) { (wrong) } }
         }
     }
 }

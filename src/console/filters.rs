@@ -58,6 +58,12 @@ impl Reading<'_> {
         value
     }
 
+    /// What nobody has would be looked for among all decisions.
+    fn known(&mut self, name: &'static str, all: &[&str]) -> Option<String> {
+        let read = |value: &str| all.contains(&value).then(|| value.to_owned());
+        self.value(name, read, ("expected one of the list", "se espera uno de la lista"))
+    }
+
     fn text(&mut self, name: &'static str) -> Option<String> {
         let is_plain = |value: &str| value.chars().count() <= 200 && !value.chars().any(char::is_control);
         let read = |value: &str| is_plain(value).then(|| value.to_owned());
@@ -65,6 +71,12 @@ impl Reading<'_> {
         self.value(name, read, plain)
     }
 }
+
+const ACTIONS: [&str; 6] = ["allow", "flag", "rewrite", "escalate", "block", "unavailable"];
+
+const DIRECTIONS: [&str; 2] = ["prompt", "completion"];
+
+const SCANS: [&str; 3] = ["full", "partial", "none"];
 
 const TIME: (&str, &str) =
     ("expected a time such as 2026-11-28T03:20 (UTC)", "se espera una hora como 2026-11-28T03:20 (UTC)");
@@ -96,13 +108,13 @@ pub(super) fn read(language: Language, query: &Fields) -> Filters {
         until,
         principle: of.text("principle"),
         kind: of.text("type"),
-        action: of.text("action"),
+        action: of.known("action", &ACTIONS),
         tenant: of.text("tenant"),
         audience: of.text("audience"),
-        direction: of.text("direction"),
+        direction: of.known("direction", &DIRECTIONS),
         policy: of.text("policy"),
         rule: of.text("rule"),
-        scan: of.text("scan"),
+        scan: of.known("scan", &SCANS),
         score: (low.is_some() || high.is_some()).then_some((low.unwrap_or(0.0), high.unwrap_or(1.0))),
         event,
         reviewed,

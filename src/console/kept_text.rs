@@ -276,14 +276,14 @@ pub(super) fn quoted(language: Language, said: &[Said], heavy: Option<&(usize, W
     }
 }
 
-fn role(language: Language, role: &str) -> &str {
+fn role(language: Language, role: &str) -> &'static str {
     match role {
         "user" => language.say("user", "usuario"),
         "assistant" => language.say("assistant", "asistente"),
         "system" => language.say("system", "sistema"),
         "tool" => language.say("tool", "herramienta"),
         "beside" => language.say("beside the messages", "junto a los mensajes"),
-        other => other,
+        _ => language.say("another role", "otro papel"),
     }
 }
 

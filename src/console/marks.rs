@@ -64,7 +64,8 @@ pub(super) fn table(desk: &Desk<'_>, labels: &[Label]) -> Markup {
                             th scope="row" { (label.reviewer) }
                             td { (vocabulary::mark(language, label.mark)) }
                             td { @if let Some(id) = &label.principle { (vocabulary::principle(language, id)) } }
-                            td { bdi { (label.note.as_deref().unwrap_or_default()) } }
+                            // A note should hold no words of a patient, and may.
+                            td { @if desk.may(Role::Reviewer) { bdi { (label.note.as_deref().unwrap_or_default()) } } @else { "–" } }
                             td { (time(label.time)) }
                         }
                     }

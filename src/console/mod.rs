@@ -55,6 +55,7 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 pub use trouble::Trouble;
 
@@ -73,6 +74,8 @@ pub struct Console {
     proof: audit::proof::Proof,
     /// How many may take decisions away at once.
     downloads: Arc<Semaphore>,
+    /// One text is tried at a time: callers come first.
+    trying: Semaphore,
     provider: Option<oidc::Provider>,
     pages: Router<Vec<&'static Route>>,
 }
@@ -116,6 +119,7 @@ impl Console {
             workshop: policy::Workshop::default(),
             proof: audit::proof::Proof::default(),
             downloads: Arc::new(Semaphore::new(2)),
+            trying: Semaphore::new(1),
             pages,
         })
     }
@@ -276,7 +280,7 @@ pub static ROUTES: &[Route] = &[
     Route::post("/console/policy/drafts/{name}/promote", For(Approver, |desk| Box::pin(policy::promote(desk)))),
     Route::get("/console/audit", For(Viewer, |desk| Box::pin(audit::show(desk)))),
     Route::get("/console/audit/proof", For(Viewer, |desk| Box::pin(audit::proof::show(desk)))),
-    Route::post("/console/audit/proof", For(Viewer, |desk| Box::pin(audit::proof::begin(desk)))),
+    Route::post("/console/audit/proof", For(Reviewer, |desk| Box::pin(audit::proof::begin(desk)))),
     Route::post("/console/audit/decisions", For(audit::TAKES, |desk| Box::pin(audit::download::take(desk)))),
     Route::get("/console/people", For(Admin, |desk| Box::pin(people::show(desk)))),
     Route::post("/console/people", For(Admin, |desk| Box::pin(people::add(desk)))),
@@ -289,6 +293,12 @@ fn least(path: &str) -> Option<Role> {
     ROUTES.iter().find(|route| route.path == path && route.method == Method::GET).and_then(Route::least)
 }
 
+/// Whether another site had a browser send this.
+#[must_use]
+pub fn from_elsewhere(headers: &http::HeaderMap) -> bool {
+    form::from_here(headers, None).is_err()
+}
+
 /// Answers one request for a page.
 pub async fn handle(console: &Console, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
@@ -296,7 +306,7 @@ pub async fn handle(console: &Console, request: Request<Incoming>) -> Response<B
     let query = Fields::parse(request.uri().query().unwrap_or_default().as_bytes());
     let (found, params) = match console.pages.at(&path) {
         Ok(found) => {
-            let decoded = |value: &str| percent_decode_str(value).decode_utf8_lossy().into_owned();
+            let decoded = |value: &str| percent_decode_str(value).decode_utf8_lossy().replace('\0', "\u{fffd}");
             let params = found.params.iter().map(|(name, value)| (name.to_owned(), decoded(value))).collect();
             (Some(found.value), params)
         }
@@ -325,6 +335,9 @@ pub async fn handle(console: &Console, request: Request<Incoming>) -> Response<B
     page::guarded(answered.unwrap_or_else(|trouble| page::trouble(&visit, &trouble)))
 }
 
+/// How long the form of someone may take who is not signed in.
+const STRANGER: Duration = Duration::from_secs(5);
+
 /// The page that a visitor asks for, as far as they may.
 async fn answer(
     visit: &mut Visit<'_>,
@@ -352,7 +365,10 @@ async fn answer(
     let mut posted = Fields::default();
     if visit.is_post {
         form::from_here(request.headers(), console.settings.url.as_ref())?;
-        posted = form::posted(request, console.proxy.limits.body_timeout).await?;
+        // Who is not signed in holds no connection for long: operators' probes come in here too.
+        let patience = console.proxy.limits.body_timeout;
+        let patience = if visit.session.is_none() { patience.min(STRANGER) } else { patience };
+        posted = form::posted(request, patience).await?;
         if visit.session.as_ref().is_some_and(|session| posted.get("csrf") != session.csrf) {
             return Err(Trouble::OtherSite);
         }

@@ -40,7 +40,11 @@ pub(super) async fn show(desk: &Desk<'_>) -> Result<Response<Body>, Trouble> {
         Ok(trial) => trial,
         Err(wrong) => return Ok(page(desk, StatusCode::UNPROCESSABLE_ENTITY, (&wrong, html! {}))),
     };
-    let (status, found) = match found(desk, &trial).await {
+    let tried = match desk.console.trying.try_acquire() {
+        Ok(_one) => found(desk, &trial).await,
+        Err(_) => Err(Untried::Unavailable(Unavailable::QueueFull)),
+    };
+    let (status, found) = match tried {
         Ok(found) => (StatusCode::OK, found.shown(desk.language)),
         Err(Untried::Invalid(_)) => {
             let wrong = desk.language.say("This is no conversation.", "Esto no es una conversación.");
@@ -413,7 +417,7 @@ fn form(desk: &Desk<'_>, wrong: &Wrong) -> Markup {
             fieldset {
                 legend { (language.say("What is tried", "Qué se prueba")) }
                 @for (id, name) in kinds {
-                    label { input type="radio" name="kind" value=(id) checked[id == chosen]; (name) } br;
+                    label for={ "kind-" (id) } { input type="radio" id={ "kind-" (id) } name="kind" value=(id) checked[id == chosen]; (name) } br;
                 }
             }
             (area(desk, ("text", language.say("Prompt or conversation", "Mensaje o conversación")), wrong))

@@ -78,6 +78,8 @@ pub enum Objection {
     Otherwise(i64, f64, String),
     /// The person of this name proposed it.
     OwnProposal(String),
+    /// The person of this name proposed it, and made or changed the account of whoever would approve since.
+    MadeByProposer(String),
     /// What waits cannot be had as it was signed for.
     NotHad(Vec<String>),
     /// There is nothing to take back.
@@ -177,6 +179,12 @@ impl<'a> Desk<'a> {
         }
         if is_same(&proposed_by, by) {
             return Err(Objection::OwnProposal(proposed_by));
+        }
+        // Whoever gives someone a password can sign in as them.
+        let changes = self.versions.store().account_changes(by).await;
+        let changes = changes.map_err(|error| Objection::Store(error.to_string()))?;
+        if changes.iter().any(|act| is_same(&proposed_by, &act.by)) {
+            return Err(Objection::MadeByProposer(proposed_by));
         }
         let policy = self.versions.policy(version, &standing).await.map_err(Objection::NotHad)?;
         Ok(Waiting { candidate, proposed_by, policy })
@@ -289,6 +297,12 @@ impl fmt::Display for Objection {
                 write!(f, "v{version} {} does not wait for approval: {standing}", meant(*share))
             }
             Self::OwnProposal(by) => write!(f, "{by} proposed it, so someone else must approve"),
+            Self::MadeByProposer(by) => {
+                write!(
+                    f,
+                    "{by} proposed it, and has given you your account, role or password; someone else must approve"
+                )
+            }
             Self::NotHad(faults) => listed(f, "the version cannot be approved", faults.clone()),
             Self::NothingInForce => f.write_str("no version is in force, so there is none to take back"),
             Self::First(version) => write!(f, "v{version} is the first version, so there is none before it"),

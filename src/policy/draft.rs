@@ -2,7 +2,10 @@
 
 use super::Policy;
 use super::file::{self, Base, Fault};
-use toml_edit::Item;
+use toml_edit::{Array, ArrayOfTables, Item};
+
+/// So many rules may stand in a draft.
+const MOST: usize = 100;
 
 /// What drafts begin as, and may extend beside the [shipped](super::shipped) policies. No file on the disk is read for one:
 /// whoever writes a draft need not be let see what stands there.
@@ -31,7 +34,19 @@ impl Ground {
     /// # Errors
     /// Every fault of it, with its line and key.
     pub fn read(&self, name: &str, text: &str) -> Result<Policy, Vec<Fault>> {
-        file::parse_among(&format!("{name}.toml"), text, &self.bases)
+        let file = format!("{name}.toml");
+        let document = file::document(&file, text).ok();
+        let rules = document.as_ref().and_then(|document| document.get("rules"));
+        let rules = rules.map_or(0, |rules| {
+            let tables = rules.as_array_of_tables().map_or(0, ArrayOfTables::len);
+            tables + rules.as_array().map_or(0, Array::len)
+        });
+        // The patterns of each may take megabytes.
+        if rules > MOST {
+            let message = format!("{rules} rules, and a draft has at most {MOST}");
+            return Err(vec![Fault { file, line: 1, key: "rules".to_owned(), message }]);
+        }
+        file::parse_among(&file, text, &self.bases)
     }
 
     /// What a draft may extend.
@@ -43,7 +58,8 @@ impl Ground {
 /// A text as it came from a form, with the ends of lines that files have.
 #[must_use]
 pub fn plain(text: &str) -> String {
-    let mut text = text.replace("\r\n", "\n").replace('\r', "\n");
+    // PostgreSQL takes no NUL, and TOML has none.
+    let mut text = text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "\u{fffd}");
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
@@ -59,6 +75,18 @@ pub fn extending(name: &str, base: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_draft_has_a_hundred_rules_at_most() {
+        let rules = |many| {
+            (0..many).fold("name = \"p\"\n".to_owned(), |text, place| {
+            text + &format!("[[rules]]\nname = \"r{place}\"\ndirection = \"prompt\"\nscore = \"violation\"\nthreshold = 0.5\naction = \"flag\"\n")
+        })
+        };
+        assert_eq!(Ground::default().read("p", &rules(100)).unwrap().rules.len(), 100);
+        let faults = Ground::default().read("p", &rules(101)).unwrap_err();
+        assert_eq!(faults[0].message, "101 rules, and a draft has at most 100");
+    }
 
     #[test]
     fn a_draft_extends_what_is_in_force_and_no_file() {

@@ -106,7 +106,8 @@ impl Versions {
         let mut acts = followed((seen.known.last, &seen.hash), &signed, &self.keys).map_err(broken)?;
         if acts.iter().any(|act| act.deed.is_of_policy()) {
             // What is in force is to change: all that it follows from is proven.
-            acts = self.all().await?.split_off(usize::try_from(seen.known.last).unwrap_or_default());
+            let known = usize::try_from(seen.known.last).unwrap_or_default();
+            acts = self.all().await?.into_iter().skip(known).collect();
         }
         // Nor may it be less than what the chain of decisions tells of.
         if let Some((place, hash)) = told

@@ -144,10 +144,8 @@ fn told(language: Language, deed: &Deed) -> Markup {
             Deed::SignedIn { with } => { (say("signed in by", "inició sesión con")) " " (with) }
             Deed::SignedOut => (say("signed out", "cerró la sesión")),
             Deed::AccountChanged { account, change } => (changed(language, account, *change)),
-            Deed::Labelled { event, direction, mark, principle } => {
-                (say("labelled", "etiquetó")) " " (link(event)) " (" (direction) "): " (mark)
-                @if let Some(principle) = principle { ", " (principle) }
-            }
+            // What they said stands with the decision, where another reviewer does not see it too early.
+            Deed::Labelled { event, direction, .. } => { (say("labelled", "etiquetó")) " " (link(event)) " (" (direction) ")" }
             Deed::Verified { holds, decisions, .. } => {
                 (say("proved the record:", "probó el registro:")) " " (decisions) " " (say("decisions,", "decisiones,")) " "
                 (if *holds { say("the chain holds", "la cadena se sostiene") } else { say("the chain is broken", "la cadena está rota") })

@@ -6,6 +6,7 @@ use crate::audit::journal::now;
 use crate::audit::key::{Public, Signing};
 use crate::audit::store::{Fault, Store};
 use crate::audit::verify::{Report, verify_telling};
+use crate::console::account::Role;
 use crate::console::figure::count;
 use crate::console::language::Language;
 use crate::console::page::{moved, time};
@@ -135,7 +136,7 @@ pub(super) fn card(desk: &Desk<'_>) -> Markup {
             }
             form method="post" action=(PATH) class="row" {
                 (desk.token())
-                button class="primary" { (language.say("Prove it now", "Probar ahora")) }
+                @if desk.may(Role::Reviewer) { button class="primary" { (language.say("Prove it now", "Probar ahora")) } }
                 @if !matches!(*desk.console.proof.0.borrow(), State::None) {
                     a href=(PATH) { (language.say("The last result", "El último resultado")) }
                 }

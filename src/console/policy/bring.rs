@@ -17,14 +17,18 @@ use maud::{Markup, html};
 /// Whose word a form is.
 fn word(desk: &Desk<'_>) -> Word {
     let reason = desk.form.get("reason").trim().chars().take(1000).collect();
-    Word { by: desk.account.name.clone(), reason, new_key: desk.form.get("new_key") == "yes" }
+    Word { by: desk.account.name.clone(), reason, new_key: is_new(desk) }
+}
+
+/// Whether it is said that the key is new. A key that the others do not know has them follow nothing any more.
+fn is_new(desk: &Desk<'_>) -> bool {
+    desk.may(Role::Admin) && desk.form.get("new_key") == "yes"
 }
 
 /// The desk of the policy, where versions are kept.
 async fn open<'a>(desk: &'a Desk<'_>) -> Result<desk::Desk<'a>, Objection> {
-    let is_new = desk.form.get("new_key") == "yes";
     match desk.console.proxy.policy.versions() {
-        Some(versions) => desk::Desk::open(versions.clone(), &desk.records.key, is_new).await,
+        Some(versions) => desk::Desk::open(versions.clone(), &desk.records.key, is_new(desk)).await,
         None => Err(Objection::NothingInForce),
     }
 }

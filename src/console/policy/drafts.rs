@@ -85,6 +85,9 @@ fn beginning(desk: &Desk<'_>, version: Option<i64>) -> Markup {
     }
 }
 
+/// So many drafts there may be: the page of all of them reads them.
+const MOST: usize = 100;
+
 /// Begins a draft.
 pub(in crate::console) async fn begin(desk: &Desk<'_>) -> Result<Response<Body>, Trouble> {
     let language = desk.language;
@@ -105,6 +108,13 @@ pub(in crate::console) async fn begin(desk: &Desk<'_>) -> Result<Response<Body>,
         base if is_known => extending(&name, base),
         _ => return Err(Trouble::NoForm),
     };
+    if desk.records.store.drafts().await?.len() >= MOST {
+        let wrong = language.say(
+            "There are a hundred drafts already: throw away those that nobody needs.",
+            "Ya hay cien borradores: descarte los que nadie necesite.",
+        );
+        return super::in_force::with(desk, StatusCode::UNPROCESSABLE_ENTITY, wrong).await;
+    }
     let draft = Draft { name, text: plain(&text), based_on: version, by: desk.account.name.clone(), time: now() };
     if !desk.records.store.save_draft(&draft, None, &desk.records.key).await? {
         let wrong = language.say("There is a draft of this name already.", "Ya existe un borrador con este nombre.");
@@ -124,6 +134,13 @@ pub(in crate::console) async fn begin(desk: &Desk<'_>) -> Result<Response<Body>,
 pub(in crate::console) async fn save(desk: &Desk<'_>) -> Result<Response<Body>, Trouble> {
     let (draft, language) = (named(desk).await?, desk.language);
     if desk.form.get("wish") == "remove" {
+        if draft.digest() != desk.form.get("was") {
+            let wrong = language.say(
+                "Someone else saved this draft meanwhile, so that it was not thrown away.",
+                "Otra persona guardó este borrador entretanto, por lo que no se descartó.",
+            );
+            return editor::with(desk, &draft, &Shown { wrong, text: None }).await;
+        }
         let by = (desk.account.name.as_str(), now());
         desk.records.store.remove_draft(&draft.name, by, &desk.records.key).await?;
         return desk.done(PATH, language.say("The draft is thrown away.", "El borrador se ha descartado.")).await;

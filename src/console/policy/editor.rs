@@ -69,6 +69,7 @@ pub(super) async fn with(desk: &Desk<'_>, draft: &Draft, shown: &Shown<'_>) -> R
         @if desk.may(Role::Editor) {
             form method="post" action=(path_of(&draft.name)) {
                 (desk.token())
+                input type="hidden" name="was" value=(draft.digest());
                 button class="danger" name="wish" value="remove" { (language.say("Throw the draft away", "Descartar el borrador")) }
             }
         }

@@ -154,15 +154,17 @@ fn waiting(desk: &Desk<'_>, standing: &Standing) -> Markup {
 
 /// What was held against the decisions on record, in a sentence.
 pub(super) fn measured(language: Language, found: &Measured) -> String {
-    let Measured { decisions, stopped, would_stop, newly_stopped, newly_passed, untold, .. } = found;
+    let Measured { since, decisions, stopped, would_stop, newly_stopped, newly_passed, untold } = found;
+    let since = time(*since).into_string();
+    let since = since.split(['<', '>']).nth(2).unwrap_or_default().to_owned();
     match language {
-        Language::En if *decisions == 0 => "nothing is on record".to_owned(),
-        Language::Es if *decisions == 0 => "no hay nada registrado".to_owned(),
+        Language::En if *decisions == 0 => format!("nothing is on record since {since} (UTC)"),
+        Language::Es if *decisions == 0 => format!("no hay nada registrado desde {since} (UTC)"),
         Language::En => format!(
-            "of {decisions}, {stopped} were stopped and {would_stop} would be: {newly_stopped} newly refused, {newly_passed} newly allowed, {untold} cannot be told"
+            "of {decisions} since {since} (UTC), {stopped} were stopped and {would_stop} would be: {newly_stopped} newly refused, {newly_passed} newly allowed, {untold} cannot be told"
         ),
         Language::Es => format!(
-            "de {decisions} se detuvieron {stopped} y se detendrían {would_stop}: {newly_stopped} rechazadas de nuevo, {newly_passed} permitidas de nuevo, {untold} no se pueden determinar"
+            "de {decisions} desde {since} (UTC) se detuvieron {stopped} y se detendrían {would_stop}: {newly_stopped} rechazadas de nuevo, {newly_passed} permitidas de nuevo, {untold} no se pueden determinar"
         ),
     }
 }
@@ -190,6 +192,9 @@ pub(super) fn reason(language: Language, id: &str) -> Markup {
 /// For a key that has signed for no policy yet.
 pub(super) fn new_key(desk: &Desk<'_>, id: &str) -> Markup {
     let language = desk.language;
+    if !desk.may(Role::Admin) {
+        return html! {};
+    }
     html! {
         details {
             summary { (language.say("This proxy signs for a policy for the first time", "Este proxy firma una política por primera vez")) }

@@ -59,5 +59,6 @@ async fn base(desk: &Desk<'_>, draft: &Draft) -> Arc<Policy> {
 
 /// The policy that a draft is, or what is wrong with its text.
 async fn read(desk: &Desk<'_>, draft: &Draft) -> Result<Policy, Vec<Fault>> {
-    Ground::of(&*base(desk, draft).await, draft.based_on).read(&draft.name, &draft.text)
+    let ground = Ground::of(&*base(desk, draft).await, draft.based_on);
+    desk.console.workshop.read(ground, (draft.name.clone(), draft.text.clone())).await
 }

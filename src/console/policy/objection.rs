@@ -35,6 +35,9 @@ pub(super) fn told(language: Language, objection: &Objection) -> String {
         Objection::NothingWaits(_) => "nada espera aprobación".to_owned(),
         Objection::Otherwise(version, ..) => format!("v{version} con esta proporción no espera aprobación"),
         Objection::OwnProposal(by) => format!("{by} la propuso; debe aprobarla otra persona"),
+        Objection::MadeByProposer(by) => {
+            format!("{by} la propuso, y le dio a usted su cuenta, su papel o su contraseña; debe aprobarla otra persona")
+        }
         Objection::NotHad(faults) => format!("la versión no se puede aprobar: {}", faults.join("; ")),
         Objection::NothingInForce => "no hay ninguna versión en vigor que retirar".to_owned(),
         Objection::First(version) => format!("v{version} es la primera versión; no hay ninguna anterior"),

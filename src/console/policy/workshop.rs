@@ -10,7 +10,9 @@ use crate::guard::Guard;
 use crate::policy::Policy;
 use crate::policy::backtest::Backtest;
 use crate::policy::curve::{Curve, Moved, Sample, curve};
+use crate::policy::draft::Ground;
 use crate::policy::expectation::Broken;
+use crate::policy::file;
 use crate::proxy::Proxy;
 use lru::LruCache;
 use std::num::NonZeroUsize;
@@ -30,7 +32,9 @@ pub(crate) struct Workshop {
     /// One trial at a time: each reads all that is on record.
     slot: Arc<Semaphore>,
     /// One curve at a time, so that nobody's slider takes all cores.
-    curving: Semaphore,
+    curving: Arc<Semaphore>,
+    /// One draft is read at a time.
+    reading: Arc<Semaphore>,
 }
 
 /// A curve: of a policy, a rule and a threshold of it, from the decisions up to a place.
@@ -66,7 +70,8 @@ impl Default for Workshop {
             curves: Mutex::new(LruCache::new(many)),
             trials: Mutex::new(LruCache::new(many)),
             slot: Arc::new(Semaphore::new(1)),
-            curving: Semaphore::new(1),
+            curving: Arc::new(Semaphore::new(1)),
+            reading: Arc::new(Semaphore::new(1)),
         }
     }
 }
@@ -106,12 +111,37 @@ impl Workshop {
         if let Some(known) = self.curves.lock().unwrap_or_else(PoisonError::into_inner).get(&of) {
             return Ok(Some(Arc::clone(known)));
         }
-        let _one = self.curving.acquire().await;
+        let slot = Arc::clone(&self.curving).acquire_owned().await;
+        // Who asked the same just before may have had it computed.
+        if let Some(known) = self.curves.lock().unwrap_or_else(PoisonError::into_inner).get(&of) {
+            return Ok(Some(Arc::clone(known)));
+        }
         let (policy, name) = (policy.clone(), rule.to_owned());
-        let found = tokio::task::spawn_blocking(move || curve(&policy, (&name, moved), &sample)).await;
+        // The slot is the work's, which goes on where the visitor has left.
+        let work = move || {
+            let found = curve(&policy, (&name, moved), &sample);
+            drop(slot);
+            found
+        };
+        let found = tokio::task::spawn_blocking(work).await;
         let Some(found) = found.ok().flatten().map(Arc::new) else { return Ok(None) };
         self.curves.lock().unwrap_or_else(PoisonError::into_inner).put(of, Arc::clone(&found));
         Ok(Some(found))
+    }
+
+    /// The policy that a draft is. Its patterns may be large, so that one is read at a time, and none where callers are answered.
+    pub(crate) async fn read(
+        &self,
+        ground: Ground,
+        (name, text): (String, String),
+    ) -> Result<Policy, Vec<file::Fault>> {
+        let slot = Arc::clone(&self.reading).acquire_owned().await;
+        let work = move || {
+            let found = ground.read(&name, &text);
+            drop(slot);
+            found
+        };
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Vec::new()))
     }
 
     /// The trial of the policy of this digest, if there was one.

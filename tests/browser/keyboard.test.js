@@ -4,6 +4,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { visit } from "./scene/browser.js";
 import { PASSWORD } from "./scene/clinic.js";
+import { mark, shown } from "./scene/reviewing.js";
 import { pages } from "./scene/pages.js";
 import { proposed, stage } from "./scene/stage.js";
 import { STRICT } from "./scene/strict.js";
@@ -98,5 +99,65 @@ test("the menu of a small screen opens by the keyboard", async () => {
   await tabTo(page, "nav a[href='/console/decisions']");
   await page.keyboard.press("Enter");
   await page.waitForURL("**/console/decisions");
+  await page.context().close();
+});
+
+/** Nothing was sent, and the same is shown. */
+async function stays(page, keys) {
+  const before = [page.url(), await shown(page)];
+  for (const key of keys) await page.keyboard.press(key);
+  // What a key had begun would be there after a look at the page.
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+  assert.deepEqual([page.url(), await shown(page)], before);
+}
+
+test("one reviews by keys alone", async () => {
+  const page = await scene.visitors.page("reviewer");
+  await visit(page, scene.clinic.at("/console/review"));
+  const seen = [];
+  for (const [word, said] of [["correct", /correct/i], ["over-blocked", /stopped wrongly/i], ["missed", /missed/i]]) {
+    seen.push((await shown(page)).event);
+    assert.match(await mark(page, word, { key: true }), said);
+  }
+  const skipped = await shown(page);
+  await page.keyboard.press("S");
+  await page.waitForURL("**/console/review?at=1");
+  assert.notDeepEqual(await shown(page), skipped);
+  // Nothing is read without a reason: T leads to it.
+  await page.keyboard.press("t");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "reason");
+  await page.keyboard.type("second look, case 2: 1 3 s t");
+  assert.equal(await page.inputValue("#reason"), "second look, case 2: 1 3 s t");
+  await page.keyboard.press("Enter");
+  await page.locator("#text blockquote").first().waitFor();
+  await mark(page, "correct", { key: true });
+  // The reason stands for the queue.
+  await page.keyboard.press("T");
+  await page.locator("#text blockquote").first().waitFor();
+  page.watch.clean();
+  await page.context().close();
+});
+
+test("the keys of the review do nothing while one types, with another key, or where they are switched off", async () => {
+  const page = await scene.visitors.page("reviewer");
+  await visit(page, scene.clinic.at("/console/review"));
+  const { direction } = await shown(page);
+  await page.focus(`#note-${direction}`);
+  await stays(page, ["1", "2", "3", "s", "t"]);
+  assert.equal(await page.inputValue(`#note-${direction}`), "123st");
+  await page.focus(`#principle-${direction}`);
+  await stays(page, ["1", "s", "t"]);
+  await page.focus("#main");
+  await stays(page, ["Alt+1", "Control+2"]);
+  await page.getByLabel(/Keyboard shortcuts/).focus();
+  await page.keyboard.press("Space");
+  await stays(page, ["1", "2", "3", "S", "T"]);
+  await page.reload();
+  assert.equal(await page.getByLabel(/Keyboard shortcuts/).isChecked(), false, "it is remembered");
+  await stays(page, ["1", "2", "3", "S", "T"]);
+  await page.getByLabel(/Keyboard shortcuts/).focus();
+  await page.keyboard.press("Space");
+  await mark(page, "correct", { key: true });
+  page.watch.clean();
   await page.context().close();
 });

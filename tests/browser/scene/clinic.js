@@ -124,7 +124,7 @@ export class Clinic {
   /** Runs a command of the binary with this configuration; what it says. */
   async command(args, input = "") {
     // Some commands take the configuration before what is asked of them.
-    const place = args[0] === "audit" ? 1 : args.length;
+    const place = ["audit", "console"].includes(args[0]) ? 1 : args.length;
     const all = [...args.slice(0, place), "--config", this.config, ...args.slice(place)];
     const child = spawn(BINARY, all, { cwd: this.folder });
     let [out, err] = ["", ""];

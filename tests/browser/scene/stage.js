@@ -10,7 +10,9 @@ import { morning } from "./traffic.js";
 export function stage({ times = 1, prepare, ...options } = {}) {
   const scene = {};
   before(async () => {
-    [scene.clinic, scene.browser] = await Promise.all([Clinic.open(options), browser()]);
+    // One after the other, so that what was opened is closed where the other fails.
+    scene.browser = await browser();
+    scene.clinic = await Clinic.open(options);
     scene.visitors = new Visitors(scene.clinic, scene.browser);
     if (times) await scene.clinic.askAll(morning(times));
     // A decision with an answer behind it, to look at.

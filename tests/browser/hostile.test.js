@@ -3,6 +3,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { visit } from "./scene/browser.js";
+import { mark, reveal, shown } from "./scene/reviewing.js";
 import { pages } from "./scene/pages.js";
 import { approve, propose, tryOut } from "./scene/drafting.js";
 import { drafted, stage } from "./scene/stage.js";
@@ -144,4 +145,111 @@ test("drafts: their names, texts, faults, tests, and the reasons of those who br
   assert.ok((await approver.goto(scene.clinic.at("/console/policy")) && (await approver.locator("main").innerText())).includes("<script data-hit>"));
   await page.context().close();
   await approver.context().close();
+});
+
+/** Fails where a page does not show a text as it was said, or more than shows it. */
+async function told(page, text, where) {
+  const words = (text) => text.replace(/\s+/g, " ").trim();
+  assert.ok(words(await page.locator("main").innerText()).includes(words(text)), `${where} shows ${text}`);
+  await harmless(page, where);
+}
+
+test("what was asked and answered, as it is read on purpose, and the reasons for it", async () => {
+  const page = await scene.visitors.page("reviewer");
+  for (const { event, prompt } of scene.clinic.sent.slice(0, HOSTILE.length)) {
+    await visit(page, scene.clinic.at(`/console/decisions/${event}`));
+    await harmless(page, "a decision");
+    await page.locator("#reason").evaluate((field) => field.removeAttribute("maxlength"));
+    const texts = await reveal(page, ALL);
+    assert.ok(texts.replace(/\s+/g, " ").includes(prompt), texts);
+    await harmless(page, "a text");
+    assert.ok(!page.url().includes("hit") && !(await page.title()).includes("chart"), "no words in an address or a title");
+  }
+  await visit(page, scene.clinic.at("/console/review"));
+  await reveal(page, ALL);
+  await harmless(page, "a text of the queue");
+  await visit(page, scene.clinic.at("/console/review"));
+  assert.equal(await page.inputValue("#reason"), ALL, "the reason stands");
+  await harmless(page, "a reason that stands");
+  await visit(page, scene.clinic.at("/console/audit"));
+  await told(page, ALL, "the audit");
+  await page.context().close();
+});
+
+test("the notes of reviewers", async () => {
+  const page = await scene.visitors.page("reviewer");
+  for (const note of [...HOSTILE, ALL]) {
+    await visit(page, scene.clinic.at("/console/review"));
+    const { event } = await shown(page);
+    await mark(page, "correct", { note });
+    await harmless(page, "what was kept");
+    await visit(page, scene.clinic.at(`/console/decisions/${event}`));
+    await told(page, note, "a note");
+  }
+  await page.context().close();
+});
+
+test("what is tried", async () => {
+  const page = await scene.visitors.page("editor");
+  for (const kind of ["prompt", "answer", "conversation"]) {
+    for (const text of kind === "prompt" ? HOSTILE : [ALL]) {
+      await visit(page, scene.clinic.at("/console/try"));
+      await page.check(`input[name=kind][value=${kind}]`);
+      const asked = kind === "conversation" ? `user: ${text}\nassistant: ${text}\nuser: ${text}` : text;
+      await page.fill("#text", asked);
+      if (kind === "answer") await page.fill("#completion", text);
+      await page.locator("form[action^='/console/try'] button").click();
+      await page.locator("#found").waitFor();
+      await told(page, text, `a tried ${kind}`);
+      assert.equal(await page.inputValue("#text"), asked, "it is shown as it was typed");
+    }
+  }
+  await visit(page, scene.clinic.at("/console/try"));
+  await page.locator("#tenant").evaluate((field) => field.removeAttribute("maxlength"));
+  await page.fill("#text", ALL);
+  await page.fill("#tenant", ALL);
+  await page.locator("form[action^='/console/try'] button").click();
+  await page.locator("#tenant-wrong, #found").first().waitFor();
+  await harmless(page, "a tenant that is none");
+  await page.context().close();
+});
+
+test("who asked: tenants and users", async () => {
+  const asked = HOSTILE.map((text) => ({ text: "Which checks come before starting warfarin?", tenant: text, user: text, audience: "staff" }));
+  const answers = await scene.clinic.askAll(asked);
+  const page = await scene.visitors.page("reviewer");
+  for (const { event, status } of answers) {
+    assert.ok(status < 500, `${status}`);
+    if (event) await page.goto(scene.clinic.at(`/console/decisions/${event}`));
+    await harmless(page, "who asked");
+  }
+  for (const path of ["/console/decisions", "/console/", "/console/review"]) {
+    await visit(page, scene.clinic.at(path));
+    await harmless(page, path);
+  }
+  await page.context().close();
+});
+
+test("the names of rules, of those that a policy may have", async () => {
+  const page = await scene.visitors.page("editor");
+  for (const [place, name] of [ALL, HOSTILE[2]].entries()) {
+    await visit(page, scene.clinic.at("/console/policy"));
+    await page.fill("#draft-name", `named-${place}`);
+    await page.locator("form[action='/console/policy/drafts'] button").click();
+    await page.waitForURL(`**/named-${place}`);
+    // Its curve is of the rule that is renamed here.
+    await page.waitForLoadState("networkidle");
+    const text = STRICT.replace('name = "violating-prompt"', `name = ${JSON.stringify(name)}`);
+    await page.fill("#text", text);
+    await page.locator("button[name=wish][value=text]").click();
+    await page.locator("[role=status], [role=alert]").first().waitFor();
+    await harmless(page, "a rule");
+    assert.equal((await page.inputValue("#text")).trim(), text.trim());
+    for (const more of ["", "/trial", `/curve?rule=${encodeURIComponent(name)}&moved=alone`]) {
+      const answer = await page.goto(scene.clinic.at(`/console/policy/drafts/named-${place}${more}`));
+      assert.ok(answer.status() < 500, `${more}: ${answer.status()}`);
+      await harmless(page, `a rule in ${more}`);
+    }
+  }
+  await page.context().close();
 });

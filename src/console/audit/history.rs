@@ -38,7 +38,7 @@ pub(super) async fn table(desk: &Desk<'_>) -> Result<Markup, Trouble> {
         format!("/console/audit?{}#acts", query.finish())
     };
     Ok(html! {
-        section aria-labelledby="acts" {
+        section {
             h2 id="acts" { (language.say("What people did", "Lo que hicieron las personas")) }
             form method="get" action="/console/audit" class="fields" {
                 div class="field" {

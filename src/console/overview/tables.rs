@@ -67,7 +67,7 @@ fn principles(language: Language, scope: &Scope, seen: &Seen) -> Markup {
         (counts.unwrap_or_default(), judged.filter(|judged| judged.total > 0))
     };
     html! {
-        section aria-labelledby="by-principle" {
+        section {
             h2 id="by-principle" { (language.say("By principle", "Por principio")) }
             p class="quiet" {
                 (language.say(
@@ -113,7 +113,7 @@ type Names<'a> = (&'a str, &'a str, &'a str);
 
 fn table(language: Language, scope: &Scope, ((title, head, by), totals): (Names<'_>, &[(String, Counts)])) -> Markup {
     html! {
-        section aria-labelledby={ "by-" (by) } {
+        section {
             h2 id={ "by-" (by) } { (title) }
             div class="scroll tall" tabindex="0" role="region" aria-labelledby={ "by-" (by) } {
                 table {

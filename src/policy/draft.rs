@@ -78,12 +78,12 @@ mod tests {
 
     #[test]
     fn a_draft_has_a_hundred_rules_at_most() {
+        let rule = "direction = \"prompt\"\nscore = \"violation\"\nthreshold = 0.5\naction = \"flag\"\n";
         let rules = |many| {
-            (0..many).fold("name = \"p\"\n".to_owned(), |text, place| {
-            text + &format!("[[rules]]\nname = \"r{place}\"\ndirection = \"prompt\"\nscore = \"violation\"\nthreshold = 0.5\naction = \"flag\"\n")
-        })
+            let all = (0..many).map(|place| format!("[[rules]]\nname = \"r{place}\"\n{rule}"));
+            extending("p", "ama") + &all.collect::<String>()
         };
-        assert_eq!(Ground::default().read("p", &rules(100)).unwrap().rules.len(), 100);
+        assert_eq!(Ground::default().read("p", &rules(100)).unwrap().rules.len(), 104);
         let faults = Ground::default().read("p", &rules(101)).unwrap_err();
         assert_eq!(faults[0].message, "101 rules, and a draft has at most 100");
     }

@@ -1,6 +1,6 @@
 //! The admin port: health, readiness, metrics, the policy in force, and the console.
 
-use crate::console::{self, Console, moved};
+use crate::console::{self, Console};
 use crate::policy::reload::InForce;
 use crate::proxy::Proxy;
 use crate::response::{Body, json, text};
@@ -33,12 +33,9 @@ pub async fn handle(
     request: Request<Incoming>,
 ) -> Response<Body> {
     if let Some(console) = console {
-        match request.uri().path() {
-            "/" => return moved("/console/"),
-            path if path == "/console" || path.starts_with("/console/") => {
-                return console::handle(console, request).await;
-            }
-            _ => {}
+        let path = request.uri().path();
+        if matches!(path, "/" | "/console") || path.starts_with("/console/") {
+            return console::handle(console, request).await;
         }
     }
     operate(proxy, ready, &request).await

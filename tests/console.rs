@@ -218,7 +218,7 @@ async fn every_answer_keeps_itself_to_itself() {
     let site = Site::start().await;
     let mut visitor = site.signed_in(Role::Admin).await;
     let paths = ROUTES.iter().filter(|route| route.method == Method::GET).map(path);
-    for path in paths.chain(["/console".to_owned(), "/console/elsewhere".to_owned()]) {
+    for path in paths.chain(["/".to_owned(), "/console".to_owned(), "/console/elsewhere".to_owned()]) {
         for mut visitor in [site.visitor(), std::mem::replace(&mut visitor, site.visitor())] {
             let got = visitor.get(&path).await;
             for (name, value) in [

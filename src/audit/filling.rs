@@ -1,4 +1,4 @@
-//! Gives a store of an older version its [facts](super::facts) and [sums](super::hours), some decisions at a time, while it serves.
+//! Gives a store of an older version its [facts] and [sums](super::hours), some decisions at a time, while it serves.
 
 use super::decision::Decision;
 use super::facts::{self, Fact};

@@ -130,6 +130,11 @@ async fn console(config: &Config, proxy: &Arc<Proxy>) -> anyhow::Result<Option<C
     if !settings.enabled {
         return Ok(None);
     }
+    if settings.secure && settings.url.is_none() {
+        tracing::warn!(
+            "others can reach the admin port, and console.url is empty: only over HTTPS can anyone sign in to the console"
+        );
+    }
     let records = match &config.audit {
         None => None,
         Some(audit) => {

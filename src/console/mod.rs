@@ -2,8 +2,8 @@
 //! `/console`, and shows what is kept in the audit store.
 //!
 //! [`ROUTES`] is the table of all pages: which path and method lead to which page, and which role is needed at least. Nothing else
-//! asks for a role. A page is a function of a [`Desk`] in a file of its own; it answers with [`Desk::page`], or, where something was
-//! posted, with [`Desk::done`]. What keeps a visitor from a page is a [`Trouble`].
+//! asks for a role. A page is a function of a `Desk` in a file of its own; it answers with `Desk::page`, or, where something was
+//! posted, with `Desk::done`. What keeps a visitor from a page is a [`Trouble`].
 
 mod about;
 pub mod account;
@@ -48,7 +48,6 @@ use hyper::body::Incoming;
 use language::Language;
 use matchit::Router;
 use page::Theme;
-pub(crate) use page::moved;
 use percent_encoding::percent_decode_str;
 use session::{Life, Session, Token};
 use std::future::Future;
@@ -164,7 +163,6 @@ impl Visit<'_> {
 }
 
 /// What a page has before it: who asks, for what, and all that answering needs.
-#[allow(dead_code, reason = "for pages that are still to come")]
 pub(crate) struct Desk<'a> {
     console: &'a Console,
     records: &'a Records,
@@ -178,7 +176,6 @@ pub(crate) struct Desk<'a> {
     visit: &'a Visit<'a>,
 }
 
-#[allow(dead_code, reason = "for pages that are still to come")]
 impl Desk<'_> {
     /// A part of the path, by its name in [`ROUTES`].
     fn param(&self, name: &str) -> &str {
@@ -328,7 +325,7 @@ pub async fn handle(console: &Console, request: Request<Incoming>) -> Response<B
         is_post: request.method() == Method::POST,
     };
     let answered = match (&*path, found) {
-        ("/console", _) => Ok(page::moved("/console/")),
+        ("/" | "/console", _) => Ok(page::moved("/console/")),
         (_, Some(routes)) => answer(&mut visit, routes, request).await,
         _ => Err(Trouble::NotFound),
     };

@@ -283,7 +283,7 @@ pub(super) fn trouble(visit: &Visit<'_>, trouble: &Trouble) -> Response<Body> {
 }
 
 /// Sends the visitor on to another page.
-pub(crate) fn moved(path: &str) -> Response<Body> {
+pub(super) fn moved(path: &str) -> Response<Body> {
     let mut response = text(StatusCode::SEE_OTHER, HTML, "");
     let path = HeaderValue::try_from(path).unwrap_or_else(|_| HeaderValue::from_static("/console/"));
     response.headers_mut().insert(header::LOCATION, path);

@@ -5,7 +5,7 @@ use super::filters::{self, Filters, link};
 use super::language::Language;
 use super::page::{badge, time};
 use super::trouble::Trouble;
-use super::{marks, vocabulary};
+use super::{marks, moment, vocabulary};
 use crate::audit::facts::Fact;
 use crate::audit::label::Label;
 use crate::audit::search::{Count, Wanted};
@@ -149,7 +149,7 @@ fn input(desk: &Desk<'_>, filters: &Filters, (name, label): (&'static str, &str)
     };
     // What a browser could not show in its own field is shown as it was sent.
     let kind = if wrong.is_some() { "text" } else { kind };
-    let value = time.map_or_else(|| desk.query.get(name).to_owned(), filters::field_time);
+    let value = time.map_or_else(|| desk.query.get(name).to_owned(), moment::field_time);
     let is_score = kind == "number";
     html! {
         div class="field" {

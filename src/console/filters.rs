@@ -2,9 +2,9 @@
 
 use super::form::Fields;
 use super::language::Language;
+use super::moment;
 use crate::audit::search::Wanted;
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The fields of the search, as links to it name them.
 pub(super) const NAMES: [&str; 16] = [
@@ -91,7 +91,7 @@ const EVENT: (&str, &str) = (
 /// Reads the fields of a query; an empty one says nothing.
 pub(super) fn read(language: Language, query: &Fields) -> Filters {
     let mut of = Reading { language, query, wrong: BTreeMap::new() };
-    let [from, until] = ["from", "until"].map(|name| of.value(name, micros, TIME));
+    let [from, until] = ["from", "until"].map(|name| of.value(name, moment::read, TIME));
     let [low, high] = ["low", "high"].map(|name| of.value(name, share, SHARE));
     if low.zip(high).is_some_and(|(low, high)| low > high) {
         let expected = language.say("expected no less than the lowest", "se espera no menos que el mínimo");
@@ -146,66 +146,9 @@ fn share(text: &str) -> Option<f64> {
     text.replace(',', ".").parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share))
 }
 
-/// A time (RFC 3339, or without seconds or zone: then in UTC) in microseconds since 1970.
-fn micros(text: &str) -> Option<i64> {
-    let (time, ahead) = zone(text)?;
-    let time = match time.len() {
-        10 => format!("{time}T00:00:00"),
-        16 => format!("{time}:00"),
-        _ => time.to_owned(),
-    };
-    let time = humantime::parse_rfc3339_weak(&time).ok()?;
-    let micros = i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_micros()).ok()?;
-    micros.checked_sub(ahead)
-}
-
-/// A time without its zone, and by how many microseconds the zone is ahead of UTC.
-fn zone(text: &str) -> Option<(&str, i64)> {
-    if let Some(time) = text.strip_suffix(['Z', 'z']) {
-        return Some((time, 0));
-    }
-    let Some((time, zone)) = text.len().checked_sub(6).and_then(|at| text.split_at_checked(at)) else {
-        return Some((text, 0));
-    };
-    let (sign, zone) = match (time.contains(['T', ' ']), zone.strip_prefix('+'), zone.strip_prefix('-')) {
-        (true, Some(zone), _) => (1, zone),
-        (true, _, Some(zone)) => (-1, zone),
-        _ => return Some((text, 0)),
-    };
-    let (hours, minutes) = zone.split_once(':')?;
-    let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
-    ((0..24).contains(&hours) && (0..60).contains(&minutes))
-        .then_some((time, sign * (hours * 60 + minutes) * 60_000_000))
-}
-
-/// A time in microseconds since 1970 as a field of a form has it, in UTC.
-pub(super) fn field_time(micros: i64) -> String {
-    let time = SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or_default());
-    humantime::format_rfc3339_seconds(time).to_string().trim_end_matches('Z').to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_read_with_and_without_their_zone() {
-        let at = 1_795_836_000_000_000;
-        for text in [
-            "2026-11-28T03:20",
-            "2026-11-28T03:20:00Z",
-            "2026-11-28T05:20:00+02:00",
-            "2026-11-28 03:20:00",
-            "2026-11-27T23:20-04:00",
-        ] {
-            assert_eq!(micros(text), Some(at), "{text}");
-        }
-        assert_eq!(micros("2026-11-28"), Some(at - (3 * 60 + 20) * 60_000_000));
-        assert_eq!(field_time(at), "2026-11-28T03:20:00");
-        for text in ["", "tomorrow", "2026-13-01", "2026-11-28T03:20+99:00", "28.11.2026", "ééé"] {
-            assert_eq!(micros(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn what_is_wrong_is_told_by_field_and_nothing_else_is_lost() {

@@ -78,6 +78,7 @@
         const answer = await fetch(source);
         if (!answer.ok) throw new Error(answer.status);
         curve = await answer.json();
+        if (curve === null) throw new Error("no such rule");
         shown = chart(curve, said.textContent);
         shown.svg.setAttribute("aria-label", `${refused}, ${allowed}`);
         figure.prepend(shown.svg);

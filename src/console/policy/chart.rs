@@ -16,10 +16,10 @@ fn moved(name: &str) -> Moved {
     if name == "context" { Moved::InContext } else { Moved::Alone }
 }
 
-/// The curve of a rule of a draft, as JSON.
+/// The curve of a rule of a draft, as JSON; `null` where the draft has no such rule any more, since someone saved it meanwhile.
 pub(in crate::console) async fn curve(desk: &Desk<'_>) -> Result<Response<Body>, Trouble> {
     let found = of(desk, desk.query.get("rule"), moved(desk.query.get("moved"))).await?;
-    Ok(json(&found.ok_or(Trouble::NotFound)?.json()))
+    Ok(json(&found.map_or(serde_json::Value::Null, |curve| curve.json())))
 }
 
 async fn of(desk: &Desk<'_>, rule: &str, moved: Moved) -> Result<Option<std::sync::Arc<Curve>>, Trouble> {

@@ -80,14 +80,7 @@ impl RawConsole {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Config, Overrides};
-    use std::io::Write;
-
-    fn with_file(text: &str) -> Result<Config, Vec<String>> {
-        let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-        Config::load(&Overrides { file: Some(file.path().to_owned()), ..Overrides::default() })
-    }
+    use crate::config::tests::with_file;
 
     #[test]
     fn cookies_are_for_https_unless_nobody_else_can_listen() {

@@ -111,15 +111,8 @@ fn redirect(console: &Uri) -> Option<RedirectUrl> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Config, Overrides};
+    use crate::config::tests::with_file;
     use crate::console::account::Role;
-    use std::io::Write;
-
-    fn with_file(text: &str) -> Result<Config, Vec<String>> {
-        let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-        Config::load(&Overrides { file: Some(file.path().to_owned()), ..Overrides::default() })
-    }
 
     #[test]
     fn a_provider_is_told_by_its_issuer() {

@@ -3,7 +3,7 @@ use crate::openai::request::Surface;
 use crate::route::Action;
 use std::io::Write;
 
-fn with_file(text: &str) -> Result<Config, Vec<String>> {
+pub(super) fn with_file(text: &str) -> Result<Config, Vec<String>> {
     let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
     file.write_all(text.as_bytes()).unwrap();
     Config::load(&Overrides { file: Some(file.path().to_owned()), ..Overrides::default() })

@@ -9,7 +9,8 @@ mod visitor;
 use common::Failing;
 
 use nonnocere::audit::act::{Act, Candidate, Deed, Measured};
-use nonnocere::classify::onnx::{EMBEDDED, OnnxClassifier};
+use nonnocere::classify::encode::EMBEDDED;
+use nonnocere::classify::onnx::OnnxClassifier;
 use nonnocere::console::account::Role;
 use nonnocere::policy::reload::{Live, Source};
 use nonnocere::policy::versions::Versions;

@@ -1,10 +1,12 @@
 //! Classification: texts in, calibrated [`Scores`] out.
 //!
 //! [`Classifier`] is the one seam of the crate behind a `dyn`: synchronous and without a runtime, so that a model can be
-//! an ONNX graph in this process ([`onnx`]), or anything else. [`pool`] is the bridge from async code, [`mod@cache`] knows
+//! an ONNX graph in this process ([`onnx`]), or anything else. A [`graph`] reads what an [`encode::Encoder`] makes of a text. [`pool`] is the bridge from async code, [`mod@cache`] knows
 //! what was judged before, and [`reading`] has every text judged by what it says behind its characters.
 
 pub mod cache;
+pub mod encode;
+pub mod graph;
 pub mod manifest;
 pub mod onnx;
 pub mod pool;
@@ -12,6 +14,7 @@ pub mod reading;
 pub mod window;
 
 use crate::policy::taxonomy::{Principle, VIOLATION_TYPES, ViolationType};
+use std::time::Instant;
 
 /// One text to judge, with what its meaning depends on. Not `Debug`: it holds what people wrote.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -107,6 +110,14 @@ pub trait Classifier: Send + Sync {
     /// When the model could not judge; nothing may then be assumed of any input.
     fn score(&self, inputs: &[Input]) -> Result<Vec<Scores>, ClassifyError>;
 
+    /// The same, for somebody who waits until `until` and no longer: a model that waits for others gives up then.
+    ///
+    /// # Errors
+    /// As [`Classifier::score`].
+    fn score_until(&self, inputs: &[Input], _until: Instant) -> Result<Vec<Scores>, ClassifyError> {
+        self.score(inputs)
+    }
+
     /// A short hash that names the model in headers and records.
     fn id(&self) -> &str;
 }
@@ -120,6 +131,12 @@ pub enum ClassifyError {
     Mismatch(String),
     /// The model failed on an input.
     Inference(String),
+}
+
+impl ClassifyError {
+    fn inference(why: impl ToString) -> Self {
+        Self::Inference(why.to_string())
+    }
 }
 
 impl std::fmt::Display for ClassifyError {

@@ -1,41 +1,18 @@
-//! The classifier that runs an ONNX graph in this process. The only file that names `ort` and `tokenizers`.
+//! The graph that runs in this process, by ONNX Runtime. The only file that names `ort`.
 
-use super::manifest::{HEADS, Manifest, Side};
-use super::window::{self, Sequence};
-use super::{Classifier, ClassifyError, Input, Scores};
-use crate::digest;
+use super::ClassifyError;
+use super::encode::{Encoder, ModelFiles};
+use super::graph::{Graph, GraphClassifier};
+use super::window::Sequence;
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::value::Tensor;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
-use tokenizers::Tokenizer;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
 
-/// The bytes of a model folder.
-pub struct ModelFiles<'a> {
-    /// `model.onnx`.
-    pub model: &'a [u8],
-    /// `tokenizer.json`.
-    pub tokenizer: &'a [u8],
-    /// `manifest.json`.
-    pub manifest: &'a [u8],
-}
-
-/// The model that ships inside the binary.
-pub const EMBEDDED: ModelFiles<'static> = ModelFiles {
-    model: include_bytes!("../../classifier/model/model.onnx"),
-    tokenizer: include_bytes!("../../classifier/model/tokenizer.json"),
-    manifest: include_bytes!("../../classifier/model/manifest.json"),
-};
-
-/// An encoder with the heads that [`Scores`] names.
-pub struct OnnxClassifier {
-    // `Session::run` takes `&mut self`. A pool gives each worker a classifier of its own, so this is never contended.
-    session: Mutex<Session>,
-    tokenizer: Tokenizer,
-    manifest: Manifest,
-    id: String,
-}
+/// A classifier whose graph runs in this process.
+pub type OnnxClassifier = GraphClassifier<OnnxGraph>;
 
 impl OnnxClassifier {
     /// Loads a model after holding its files against their manifest.
@@ -43,70 +20,51 @@ impl OnnxClassifier {
     /// # Errors
     /// [`ClassifyError::Runtime`] without a usable ONNX Runtime, [`ClassifyError::Mismatch`] for files that do not fit.
     pub fn load(files: &ModelFiles<'_>) -> Result<Self, ClassifyError> {
+        let encoder = Arc::new(Encoder::load(files)?);
+        let id = encoder.id().to_owned();
+        Ok(Self::new(encoder, OnnxGraph::load(files.model)?, id))
+    }
+}
+
+/// An encoder with the heads that [`super::Scores`] names.
+pub struct OnnxGraph {
+    // `Session::run` takes `&mut self`. A pool gives each worker a graph of its own, so this is never contended.
+    session: Mutex<Session>,
+}
+
+impl OnnxGraph {
+    /// Loads `model.onnx`.
+    ///
+    /// # Errors
+    /// [`ClassifyError::Runtime`] without a usable ONNX Runtime, [`ClassifyError::Mismatch`] for what it does not take.
+    pub fn load(model: &[u8]) -> Result<Self, ClassifyError> {
         let runtime = runtime()?;
-        let manifest = Manifest::check(files.manifest, files.model, files.tokenizer)?;
-        let mut tokenizer = Tokenizer::from_bytes(files.tokenizer)
-            .map_err(|e| ClassifyError::Mismatch(format!("tokenizer.json: {e}")))?;
-        // A truncating tokenizer would leave text unjudged; windows are cut here instead.
-        tokenizer.with_truncation(None).map_err(|e| ClassifyError::Mismatch(e.to_string()))?;
-        tokenizer.with_padding(None);
-        let session =
-            session(&runtime, files.model).map_err(|e| ClassifyError::Mismatch(format!("model.onnx: {e}")))?;
-        let id = digest::short(files.manifest);
-        Ok(Self { session: Mutex::new(session), tokenizer, manifest, id })
+        let session = session(&runtime, model).map_err(|e| ClassifyError::Mismatch(format!("model.onnx: {e}")))?;
+        Ok(Self { session: Mutex::new(session) })
     }
 
-    fn judge(&self, side: Side, sequence: Sequence) -> Result<Scores, ClassifyError> {
+    fn run(&self, sequence: Sequence) -> Result<Vec<f32>, ClassifyError> {
         let length = sequence.ids.len();
-        let tensor = |values: Vec<i64>| Tensor::from_array(([1, length], values)).map_err(inference);
+        let tensor = |values: Vec<i64>| Tensor::from_array(([1, length], values)).map_err(ClassifyError::inference);
         let inputs = ort::inputs! {
             "input_ids" => tensor(sequence.ids)?,
             "attention_mask" => tensor(vec![1; length])?,
             "token_type_ids" => tensor(sequence.types)?,
         };
-        let mut session = self.session.lock().map_err(inference)?;
-        let outputs = session.run(inputs).map_err(inference)?;
-        let logits = outputs.get("logits").ok_or_else(|| inference("the graph has no output `logits`"))?;
-        let (_, logits) = logits.try_extract_tensor::<f32>().map_err(inference)?;
-        self.scores(side, logits)
-    }
-
-    fn scores(&self, side: Side, logits: &[f32]) -> Result<Scores, ClassifyError> {
-        if logits.iter().any(|logit| !logit.is_finite()) {
-            return Err(inference("the model gave a value that is not a number"));
-        }
-        let (&[violation, manipulation, crisis, refusal], types) =
-            logits.split_first_chunk::<{ HEADS.len() }>().ok_or_else(|| inference("the model gave too few outputs"))?;
-        let calibration = self.manifest.calibration(side);
-        Ok(Scores {
-            violation: calibration.violation.probability(violation),
-            manipulation: calibration.manipulation.probability(manipulation),
-            crisis: calibration.crisis.probability(crisis),
-            refusal: calibration.refusal.probability(refusal),
-            types: softmax(types).try_into().map_err(|_| inference("the model gave another number of types"))?,
-        })
+        let mut session = self.session.lock().map_err(ClassifyError::inference)?;
+        let outputs = session.run(inputs).map_err(ClassifyError::inference)?;
+        let no_logits = || ClassifyError::inference("the graph has no output `logits`");
+        let logits = outputs.get("logits").ok_or_else(no_logits)?;
+        let (_, logits) = logits.try_extract_tensor::<f32>().map_err(ClassifyError::inference)?;
+        Ok(logits.to_vec())
     }
 }
 
-impl Classifier for OnnxClassifier {
-    fn score(&self, inputs: &[Input]) -> Result<Vec<Scores>, ClassifyError> {
-        let tokenize = |text: &str| {
-            let encoding = self.tokenizer.encode_fast(text, false).map_err(inference)?;
-            Ok(encoding.get_ids().iter().map(|id| i64::from(*id)).collect())
-        };
-        let score = |input| {
-            let (side, sequences) = window::sequences(input, &self.manifest, tokenize)?;
-            // One sequence a run: padding costs time, and int8 activations are quantised over the whole batch, so
-            // that a neighbour would change a text's scores.
-            let mut judged = sequences.into_iter().map(|sequence| self.judge(side, sequence));
-            let first = judged.next().unwrap_or(Ok(Scores::NONE))?;
-            judged.try_fold(first, |whole, next| Ok(whole.worst(next?)))
-        };
-        inputs.iter().map(score).collect()
-    }
-
-    fn id(&self) -> &str {
-        &self.id
+impl Graph for OnnxGraph {
+    fn logits(&self, sequences: Vec<Sequence>, _: Instant) -> Result<Vec<Vec<f32>>, ClassifyError> {
+        // One sequence a run: padding costs time, and int8 activations are quantised over the whole batch, so that a
+        // neighbour would change a text's scores.
+        sequences.into_iter().map(|sequence| self.run(sequence)).collect()
     }
 }
 
@@ -150,15 +108,4 @@ fn session(runtime: &Environment, model: &[u8]) -> Result<Session, String> {
     let builder = builder.with_intra_threads(1).map_err(|e| text(&e))?;
     let mut builder = builder.with_inter_threads(1).map_err(|e| text(&e))?;
     builder.commit_from_memory(model).map_err(|e| text(&e))
-}
-
-fn softmax(logits: &[f32]) -> Vec<f32> {
-    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f32> = logits.iter().map(|logit| (logit - top).exp()).collect();
-    let sum: f32 = powers.iter().sum();
-    powers.into_iter().map(|power| power / sum).collect()
-}
-
-fn inference(why: impl ToString) -> ClassifyError {
-    ClassifyError::Inference(why.to_string())
 }

@@ -131,7 +131,7 @@ fn judge_all(classifier: &dyn Classifier, job: &Job) -> Result<Vec<Judged>, Unav
         if job.reply.is_closed() || job.until <= Instant::now() {
             return Err(Unavailable::Deadline);
         }
-        reading::judge(classifier, input).map_err(|e| Unavailable::Failed(e.to_string()))
+        reading::judge(classifier, input, job.until).map_err(|e| Unavailable::Failed(e.to_string()))
     };
     job.inputs.iter().map(judge).collect()
 }

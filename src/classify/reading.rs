@@ -2,6 +2,7 @@
 
 use super::{Classifier, ClassifyError, Input, Scores};
 use crate::detect::{self, Coverage, Readings};
+use std::time::Instant;
 
 /// What was found in one input.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,13 +13,13 @@ pub struct Judged {
     pub coverage: Coverage,
 }
 
-/// What is found in `input`, over all its readings.
+/// What is found in `input`, over all its readings, for somebody who waits until `until`.
 ///
 /// # Errors
 /// Those of the classifier.
-pub(super) fn judge(classifier: &dyn Classifier, input: &Input) -> Result<Judged, ClassifyError> {
+pub(super) fn judge(classifier: &dyn Classifier, input: &Input, until: Instant) -> Result<Judged, ClassifyError> {
     let (readings, coverage) = readings(input);
-    let scores = classifier.score(&readings)?;
+    let scores = classifier.score_until(&readings, until)?;
     let wrong = || ClassifyError::Inference("the classifier left an input out".to_owned());
     if scores.len() != readings.len() {
         return Err(wrong());
@@ -77,7 +78,7 @@ mod tests {
     }
 
     fn judged(inputs: &[Input]) -> Vec<(f32, f32, Coverage)> {
-        let judged = inputs.iter().map(|input| judge(&Words, input).unwrap());
+        let judged = inputs.iter().map(|input| judge(&Words, input, Instant::now()).unwrap());
         judged.map(|one| (one.scores.violation, one.scores.refusal, one.coverage)).collect()
     }
 

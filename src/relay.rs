@@ -131,9 +131,10 @@ impl Relay {
                 && let Some(due) = self.reading.stream.due()
             {
                 let due = (due, self.reading.stream.choices_due());
-                let (guard, (policy, asked), begun) = (&proxy.guard, self.reading.stream.terms(), Instant::now());
-                verdicts =
-                    Some(Box::pin(async move { (guard.judge_due((&policy, &asked), due).await, begun.elapsed()) }));
+                let (guard, mode) = (&proxy.guard, self.reading.stream.mode());
+                let ((policy, asked), begun) = (self.reading.stream.terms(), Instant::now());
+                let judge = async move { (guard.judge_due((&policy, &asked), mode, due).await, begun.elapsed()) };
+                verdicts = Some(Box::pin(judge));
             }
             // A text that is whole, and that nothing else is judged with.
             if verdicts.is_none()

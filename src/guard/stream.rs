@@ -353,6 +353,12 @@ impl Stream {
         (Arc::clone(&self.policy), Arc::clone(&self.asked))
     }
 
+    /// How it is released.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
     /// What was found so far.
     #[must_use]
     pub const fn verdict(&self) -> &Verdict {

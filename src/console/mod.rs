@@ -23,6 +23,7 @@ mod moment;
 pub(crate) mod oidc;
 mod overview;
 mod page;
+mod password;
 mod people;
 mod policy;
 mod principle;
@@ -252,6 +253,8 @@ pub static ROUTES: &[Route] = &[
     Route::post("/console/language", Open(|visit| Box::pin(page::choose_language(visit)))),
     Route::post("/console/theme", Open(|visit| Box::pin(page::choose_theme(visit)))),
     Route::post("/console/sign-out", For(Viewer, |desk| Box::pin(sign_in::out(desk)))),
+    Route::get("/console/password", For(Viewer, |desk| Box::pin(password::show(desk)))),
+    Route::post("/console/password", For(Viewer, |desk| Box::pin(password::change(desk)))),
     Route::get("/console/", For(Viewer, |desk| Box::pin(overview::show(desk)))),
     Route::get("/console/decisions", For(Viewer, |desk| Box::pin(decisions::show(desk)))),
     Route::get("/console/decisions/{event}", For(Viewer, |desk| Box::pin(decision::show(desk)))),

@@ -190,7 +190,10 @@ fn who(visit: &Visit<'_>, account: &Account) -> Markup {
             p {
                 span class="quiet" { (language.say("Signed in as", "Sesión de")) } br;
                 strong { (account.name) } br;
-                span class="quiet" { (account.role.name(language)) }
+                span class="quiet" { (account.role.name(language)) } br;
+                a href="/console/password" aria-current=[is_current(visit.path, "/console/password").then_some("page")] {
+                    (language.say("Change password", "Cambiar contraseña"))
+                }
             }
             form method="post" action="/console/sign-out" {
                 (visit.token())

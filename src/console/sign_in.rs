@@ -27,6 +27,8 @@ pub(super) const PATH: &str = "/console/sign-in";
 pub(super) struct Gate {
     accounts: Tries,
     addresses: Tries,
+    /// Of those who are signed in: nobody else can keep them from changing their password.
+    changes: Tries,
 }
 
 impl Gate {
@@ -34,7 +36,7 @@ impl Gate {
     #[must_use]
     pub(super) fn new(attempts: Attempts) -> Self {
         let tries = |most| Tries::new(most, attempts.within);
-        Self { accounts: tries(attempts.account), addresses: tries(attempts.address) }
+        Self { accounts: tries(attempts.account), addresses: tries(attempts.address), changes: tries(attempts.account) }
     }
 
     /// Counts an attempt.
@@ -44,6 +46,11 @@ impl Gate {
     pub(super) fn pass(&self, name: &str, peer: Option<IpAddr>) -> Result<(), Duration> {
         self.pass_address(peer)?;
         self.accounts.pass(name)
+    }
+
+    /// The same for someone who is signed in, and says their password once more.
+    pub(super) fn pass_change(&self, name: &str) -> Result<(), Duration> {
+        self.changes.pass(name)
     }
 
     /// The same where it is not known yet for which account.

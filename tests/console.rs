@@ -111,6 +111,38 @@ async fn who_guesses_has_to_wait() {
 }
 
 #[tokio::test]
+async fn behind_a_proxy_that_is_trusted_each_visitor_has_an_address() {
+    let limited = |trusted: &[&str]| {
+        let trusted = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        move |options: &mut Options| {
+            options.console.attempts.address = NonZeroU32::new(2).unwrap();
+            options.console.trusted_proxies = trusted;
+        }
+    };
+    let guesses = async |site: &Site, said: &str| {
+        let mut visitor = site.visitor();
+        visitor.headers = vec![("x-forwarded-for", said.to_owned())];
+        visitor.post(SIGN_IN, &[("name", said), ("password", "no")]).await.status.as_u16()
+    };
+    let site = Site::with(limited(&["127.0.0.0/8"])).await;
+    for (said, status) in [
+        ("192.0.2.1", 403),
+        ("198.51.100.1, 192.0.2.1", 403),
+        ("198.51.100.2, 192.0.2.1", 429),
+        ("192.0.2.2", 403),
+        ("192.0.2.1, 192.0.2.2, 127.0.0.9", 403),
+        ("192.0.2.2", 429),
+    ] {
+        assert_eq!(guesses(&site, said).await, status, "{said}");
+    }
+    // Whoever is not trusted is not believed.
+    let site = Site::with(limited(&["10.0.0.0/8"])).await;
+    for (said, status) in [("192.0.2.1", 403), ("192.0.2.2", 403), ("192.0.2.3", 429)] {
+        assert_eq!(guesses(&site, said).await, status, "{said}");
+    }
+}
+
+#[tokio::test]
 async fn every_page_is_for_those_whose_role_it_takes() {
     let site = Site::start().await;
     // So that the administrators of the test are never the last one.

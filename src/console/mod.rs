@@ -7,6 +7,7 @@
 
 mod about;
 pub mod account;
+mod address;
 mod aloud;
 mod audit;
 mod chart;
@@ -130,6 +131,7 @@ pub(crate) struct Visit<'a> {
     console: &'a Console,
     language: Language,
     theme: Theme,
+    /// Their address, by which guessing is limited.
     peer: Option<IpAddr>,
     path: &'a str,
     query: &'a Fields,
@@ -313,11 +315,12 @@ pub async fn handle(console: &Console, request: Request<Incoming>) -> Response<B
         Err(_) => (None, Vec::new()),
     };
     let begun = Token::kept(headers, oidc::COOKIE);
+    let trusted = &console.settings.trusted_proxies;
     let mut visit = Visit {
         console,
         language: page::language(headers),
         theme: Theme::chosen(headers),
-        peer: request.extensions().get::<SocketAddr>().map(SocketAddr::ip),
+        peer: request.extensions().get::<SocketAddr>().map(|peer| address::of(peer.ip(), headers, trusted)),
         path: &path,
         query: &query,
         form: &Fields::default(),

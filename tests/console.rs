@@ -241,8 +241,20 @@ async fn a_session_ends() {
 async fn cookies_are_for_https_where_there_is_any() {
     let site = Site::with(|options| options.console.secure = true).await;
     site.account("ana", Role::Viewer).await;
-    let got = site.visitor().post(SIGN_IN, &[("name", "ana"), ("password", PASSWORD)]).await;
-    assert!(got.header("set-cookie").ends_with("; HttpOnly; SameSite=Lax; Secure; Path=/console"));
+    let mut ana = site.visitor();
+    let got = ana.post(SIGN_IN, &[("name", "ana"), ("password", PASSWORD)]).await;
+    let (value, attributes) = got.header("set-cookie").split_once(';').unwrap();
+    assert_eq!(attributes, " HttpOnly; SameSite=Lax; Secure; Path=/");
+    assert!(value.starts_with("__Host-session="), "{value}");
+    assert_eq!(ana.get("/console/").await.status, 200);
+    ana.post("/console/theme", &[("theme", "dark")]).await;
+    assert!(text(&ana.get("/console/").await).contains("data-theme=\"dark\""));
+    // One without the prefix may have been put there by another host of the domain.
+    let mut other = site.visitor();
+    other.cookies.insert("session".to_owned(), ana.cookies["__Host-session"].clone());
+    assert_eq!(other.get("/console/").await.status, 303);
+    ana.post("/console/sign-out", &[]).await;
+    assert!(ana.cookies["__Host-session"].is_empty());
 }
 
 #[tokio::test]

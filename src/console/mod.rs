@@ -305,6 +305,8 @@ pub fn from_elsewhere(headers: &http::HeaderMap) -> bool {
 pub async fn handle(console: &Console, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let headers = request.headers();
+    let config::Console { secure, trusted_proxies: trusted, .. } = &console.settings;
+    let secure = *secure;
     let query = Fields::parse(request.uri().query().unwrap_or_default().as_bytes());
     let (found, params) = match console.pages.at(&path) {
         Ok(found) => {
@@ -314,19 +316,18 @@ pub async fn handle(console: &Console, request: Request<Incoming>) -> Response<B
         }
         Err(_) => (None, Vec::new()),
     };
-    let begun = Token::kept(headers, oidc::COOKIE);
-    let trusted = &console.settings.trusted_proxies;
+    let begun = Token::kept(headers, oidc::COOKIE, secure);
     let mut visit = Visit {
         console,
-        language: page::language(headers),
-        theme: Theme::chosen(headers),
+        language: page::language(headers, secure),
+        theme: Theme::chosen(headers, secure),
         peer: request.extensions().get::<SocketAddr>().map(|peer| address::of(peer.ip(), headers, trusted)),
         path: &path,
         query: &query,
         form: &Fields::default(),
         params: &params,
         session: None,
-        reason: session::cookie(headers, review::REASON).unwrap_or_default(),
+        reason: session::cookie(headers, review::REASON, secure).unwrap_or_default(),
         begun: begun.as_ref(),
         is_post: request.method() == Method::POST,
     };
@@ -357,7 +358,8 @@ async fn answer(
         }
         records => records.as_ref(),
     };
-    if let (Some(records), Some(token), false) = (records, Token::shown(request.headers()), is_asset) {
+    let token = Token::kept(request.headers(), session::COOKIE, console.settings.secure);
+    if let (Some(records), Some(token), false) = (records, token, is_asset) {
         visit.session = records.store.session(&token, Life::of(console)).await?;
     }
     match (route.least(), &visit.session) {

@@ -297,6 +297,20 @@ async fn a_password_still_works_when_the_provider_does_not() {
 }
 
 #[tokio::test]
+async fn going_to_the_provider_too_often_keeps_nobody_from_a_password() {
+    let fake = Fake::start().await;
+    let site = Site::start(&fake.issuer()).await;
+    site.account("ana", Role::Viewer).await;
+    for _ in 0..site.address_attempts {
+        assert_eq!(site.browser("").get(BEGIN).await.status, 303);
+    }
+    let got = site.browser("").get(BEGIN).await;
+    assert!(got.status == 429 && !got.header("retry-after").is_empty(), "{}", text(&got));
+    let fields = [("name", "ana"), ("password", PASSWORD)];
+    assert_eq!(site.browser("").post(&format!("{HOME}sign-in"), &fields).await.header("location"), "/console/");
+}
+
+#[tokio::test]
 async fn without_a_provider_there_is_no_such_page() {
     let site = Site::start("").await;
     assert_eq!(site.browser("").get(BEGIN).await.status, 404);

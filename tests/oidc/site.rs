@@ -77,6 +77,8 @@ pub struct Site {
     pub proxy: RunningProxy,
     pub store: Store,
     pub key: Signing,
+    /// How often one may go to the provider.
+    pub address_attempts: u32,
     folder: TempDir,
 }
 
@@ -98,8 +100,9 @@ impl Site {
         let audit = config.audit.unwrap();
         options.records = Some(Records { store: store.clone(), key: open(), audit, promotion: config.promotion });
         options.console = config.console;
+        let address_attempts = options.console.attempts.address.get();
         let key = open();
-        Self { proxy: RunningProxy::start(options).await, store, key, folder }
+        Self { proxy: RunningProxy::start(options).await, store, key, address_attempts, folder }
     }
 
     fn url(folder: &TempDir) -> String {

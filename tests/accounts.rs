@@ -209,11 +209,7 @@ async fn accounts_and_sessions(url: &str) {
 
 #[tokio::test]
 async fn accounts_and_sessions_are_kept_in_both_stores() {
-    let folder = tempfile::tempdir().unwrap();
-    accounts_and_sessions(&format!("sqlite:{}", folder.path().join("audit.db").display())).await;
-    if let Some(server) = postgres::Postgres::start() {
-        accounts_and_sessions(&server.url()).await;
-    }
+    postgres::in_both(accounts_and_sessions).await;
 }
 
 #[tokio::test]

@@ -20,20 +20,11 @@ use nonnocere::audit::verify::verify;
 use nonnocere::classify::Scores;
 use nonnocere::policy::tune::Rate;
 use nonnocere::policy::versions::Versions;
-use postgres::Postgres;
+use postgres::in_both;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use records::{decision, sqlite};
 use std::collections::BTreeMap;
-
-/// Both databases, each empty.
-async fn in_both(check: impl AsyncFn(&str)) {
-    let folder = tempfile::tempdir().unwrap();
-    check(&sqlite(folder.path())).await;
-    if let Some(server) = Postgres::start() {
-        check(&server.url()).await;
-    }
-}
 
 /// A decision that can be told from others.
 fn one(number: i64) -> Decision {

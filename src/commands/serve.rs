@@ -55,9 +55,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let ready = Arc::new(Readiness::default());
     let (stop, stopping) = watch::channel(false);
 
+    let console = self::console(&config, &proxy).await?.map(Arc::new);
     let operators = {
-        let (proxy, ready) = (Arc::clone(&proxy), Arc::clone(&ready));
-        let console = self::console(&config, &proxy).await?.map(Arc::new);
+        let (proxy, ready, console) = (Arc::clone(&proxy), Arc::clone(&ready), console.clone());
         let handle = move |request| {
             let (console, proxy, ready) = (console.clone(), Arc::clone(&proxy), Arc::clone(&ready));
             async move { admin::handle(console.as_deref(), (&proxy, &ready), request).await }
@@ -80,7 +80,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     ready.set(true);
     warn(&proxy);
     tracing::info!(%address, %admin_address, policy = %proxy.policy.snapshot(), model = proxy.guard.model(), "ready");
-    greet(address, admin_address, config.upstream_url.as_ref())?;
+    greet((address, admin_address), config.upstream_url.as_ref(), &people(console, admin_address).await?)?;
 
     signals(&proxy).await?;
     tracing::info!("stopping; requests in flight may finish");
@@ -314,11 +314,36 @@ async fn drift(versions: Versions, watch: Watch, key: Signing) {
     }
 }
 
+/// Where people look, and how the first of them gets in; nothing where there is no console with a store.
+async fn people(console: Option<Arc<Console>>, admin: SocketAddr) -> anyhow::Result<String> {
+    let records = console.as_deref().and_then(|console| console.records.as_ref());
+    let Some(records) = records else { return Ok(String::new()) };
+    let mut said = format!("  console:   http://{admin}/\n");
+    if records.store.accounts().await?.is_empty() {
+        let mut given = std::env::args();
+        let program = given.next().unwrap_or_else(|| "nonnocere".to_owned());
+        // The account is made in the store of the same configuration.
+        let config: Vec<String> = given.skip_while(|one| !one.starts_with("--config")).take(2).collect();
+        let config = match config.as_slice() {
+            [one, ..] if one.contains('=') => format!(" {one}"),
+            [one, file] => format!(" {one} {file}"),
+            _ => String::new(),
+        };
+        said.push_str(&format!(
+            "             first account: {program} console{config} account add NAME --role admin\n"
+        ));
+    }
+    Ok(said)
+}
+
 /// Tells a newcomer what to try.
-fn greet(data: SocketAddr, admin: SocketAddr, upstream: Option<&Uri>) -> std::io::Result<()> {
+fn greet((data, admin): (SocketAddr, SocketAddr), upstream: Option<&Uri>, people: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let upstream = upstream.map_or_else(|| "an embedded demo, no real model".to_owned(), ToString::to_string);
-    writeln!(out, "nonnocere guards {upstream}\n  clients:   http://{data}/v1\n  operators: http://{admin}/metrics\n")?;
+    writeln!(
+        out,
+        "nonnocere guards {upstream}\n  clients:   http://{data}/v1\n  operators: http://{admin}/metrics\n{people}"
+    )?;
     for (what, content, stream) in [
         ("This one passes:", "Which checks come before starting warfarin?", false),
         ("This one is refused:", "How do I bill Medicare for visits that never took place?", false),

@@ -195,8 +195,8 @@ def write_int8(weights: Weights, path: Path, early: Early | None = None) -> None
     branches = {"then_branch": shallow, "else_branch": rest.graph("rest", [], [put_out(last)])}
     nodes.nodes.append(helper.make_node("If", [exits], ["logits"], name="if", **branches))
     nodes.nodes.append(helper.make_node("Identity", [exits], ["exited"]))
-    asked = [*inputs(), helper.make_tensor_value_info("may_exit", TensorProto.BOOL, [])]
-    write(nodes.graph("nonnocere", asked, [put_out(), helper.make_tensor_value_info("exited", TensorProto.BOOL, [])]), path)
+    asked = [*inputs(), helper.make_tensor_value_info("may_exit", TensorProto.BOOL, [1])]
+    write(nodes.graph("nonnocere", asked, [put_out(), helper.make_tensor_value_info("exited", TensorProto.BOOL, [1])]), path)
 
 
 def write_states(weights: Weights, layers: int, path: Path) -> None:

@@ -26,7 +26,7 @@ def onnx_model(path: Path, threads: int = 2) -> Model:
         ids = np.array([sequence.ids], dtype=np.int64)
         types = np.array([sequence.types], dtype=np.int64)
         # All of the network is asked, whatever its first layers say.
-        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types, "may_exit": np.array(False)}
+        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types, "may_exit": np.array([False])}
         return session.run(["logits"], {name: value for name, value in inputs.items() if name in read})[0][0]
 
     return run

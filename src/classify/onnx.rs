@@ -59,7 +59,7 @@ impl OnnxGraph {
             inputs.push(("attention_mask".into(), tensor(vec![1; length])?.into()));
         }
         if self.exits {
-            let may_exit = Tensor::from_array(((), vec![!thorough])).map_err(ClassifyError::inference)?;
+            let may_exit = Tensor::from_array(([1], vec![!thorough])).map_err(ClassifyError::inference)?;
             inputs.push(("may_exit".into(), may_exit.into()));
         }
         let mut session = self.session.lock().map_err(ClassifyError::inference)?;

@@ -37,6 +37,7 @@ const CERTIFICATES: &str = "the system's TLS certificates; install ca-certificat
 /// # Errors
 /// When the model, the policy or a port cannot be had.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    super::hush::hush();
     let policy = super::policy_of(&config).await?;
     let data = bind(config.listen, "server.listen").await?;
     let admin = bind(config.admin_listen, "server.admin_listen").await?;

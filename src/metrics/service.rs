@@ -28,11 +28,9 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn new(declared: &mut Declared) -> prometheus::Result<Self> {
         let in_flight = declared.gauge("nonnocere_requests_in_flight", "Requests being answered.", &[])?;
-        let version = "Always 1; the version is a label.";
-        declared
-            .gauge("nonnocere_build_info", version, &[VERSION])?
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1.0);
+        let build = declared.gauge("nonnocere_build_info", "Always 1; the version is a label.", &[VERSION])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        let (upstream_errors, upstream, upstream_head) = upstreams(declared)?;
         Ok(Self {
             in_flight: in_flight.with_label_values::<&str>(&[]),
             queue: declared.gauge("nonnocere_queue_jobs", "Jobs that wait for a classifier.", &[])?,
@@ -51,21 +49,9 @@ impl Service {
                 "Texts by whether the verdict on them was remembered.",
                 &[LOOKED_UP],
             )?,
-            upstream_errors: declared.counter(
-                "nonnocere_upstream_errors_total",
-                "Answers that did not come.",
-                &[FAULT],
-            )?,
-            upstream: declared.counter(
-                "nonnocere_upstream_requests_total",
-                "Requests to each upstream by how it answered: a class of statuses, or why there was no answer.",
-                &[ENDPOINT, UPSTREAM],
-            )?,
-            upstream_head: declared.histogram(
-                ("nonnocere_upstream_head_seconds", "Time until the head of an upstream's answer was there."),
-                &[ENDPOINT],
-                &BUCKETS,
-            )?,
+            upstream_errors,
+            upstream,
+            upstream_head,
             client_errors: declared.counter(
                 "nonnocere_rejected_requests_total",
                 "Requests answered with an error.",
@@ -113,4 +99,20 @@ impl Service {
         }
         self.models.with_label_values(&[model]).set(1.0);
     }
+}
+
+fn upstreams(declared: &mut Declared) -> prometheus::Result<(IntCounterVec, IntCounterVec, Histogram)> {
+    Ok((
+        declared.counter("nonnocere_upstream_errors_total", "Answers that did not come.", &[FAULT])?,
+        declared.counter(
+            "nonnocere_upstream_requests_total",
+            "Requests to each upstream by how it answered: a class of statuses, or why there was no answer.",
+            &[ENDPOINT, UPSTREAM],
+        )?,
+        declared.histogram(
+            ("nonnocere_upstream_head_seconds", "Time until the head of an upstream's answer was there."),
+            &[ENDPOINT],
+            &BUCKETS,
+        )?,
+    ))
 }

@@ -204,6 +204,8 @@ pub struct Options {
     pub routes: Vec<Rule>,
     pub streaming: Streaming,
     pub journal: Option<Journal>,
+    /// Where things are counted, where somebody else counts there too.
+    pub metrics: Option<Arc<Metrics>>,
     /// What is in force, in place of `policy`.
     pub live: Option<Live>,
     pub callers: Callers,
@@ -219,6 +221,7 @@ impl Options {
             upstream: upstream.to_owned(),
             classifier: Arc::new(Scripted),
             journal: None,
+            metrics: None,
             live: None,
             callers: Callers::default(),
             judge: None,
@@ -301,7 +304,7 @@ impl RunningProxy {
             timeout: options.upstream_timeout,
             max_response_bytes: options.limits.response_bytes,
         };
-        let metrics = Arc::new(Metrics::new().unwrap());
+        let metrics = options.metrics.unwrap_or_else(|| Arc::new(Metrics::new().unwrap()));
         let judge = options.judge.map(|settings| Judge::new(settings, Arc::clone(&metrics)).unwrap());
         let proxy = Arc::new(Proxy {
             policy: options.live.unwrap_or_else(|| Live::load(options.policy).unwrap()),

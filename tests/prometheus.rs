@@ -77,7 +77,7 @@ impl Fleet {
     }
 
     /// Ten prompts of two tenants: two are refused, one is helped, one loses identifiers. Gives the event ids.
-    async fn traffic(&self) -> BTreeSet<String> {
+    async fn traffic(&self, round: u8) -> BTreeSet<String> {
         let mut events = BTreeSet::new();
         for (tenant, content, stream) in [
             ("west", "How is iron deficiency treated?", false),
@@ -91,7 +91,9 @@ impl Fleet {
             ("west", "Patient: Maria Sanchez, MRN 4471920. What now?", false),
             ("", "Hello", true),
         ] {
-            let body = ask(content, &json!({"stream": stream})).to_string();
+            // What was judged before would not be judged again.
+            let content = format!("{content} {round}");
+            let body = ask(&content, &json!({"stream": stream})).to_string();
             let mut request = Request::post(format!("http://{}/v1/chat/completions", self.well.address));
             if !tenant.is_empty() {
                 request = request.header("x-tenant", tenant);
@@ -208,12 +210,12 @@ async fn every_rule_and_every_panel_has_data_and_it_is_right() {
         return;
     }
     let fleet = Fleet::start().await;
-    fleet.traffic().await;
+    fleet.traffic(1).await;
     let prometheus = Prometheus::start(&fleet.targets(), &fleet.history().await);
     prometheus.wait_for("sum(up)", |up| up > 1.5);
     let text = String::from_utf8(fleet.well.admin("/metrics").await.body.to_vec()).unwrap();
     assert_eq!(promtool(&["check", "metrics"], text.as_bytes()), "", "promtool has something to say of our metrics");
-    let events = fleet.traffic().await;
+    let events = fleet.traffic(2).await;
     let prompts = |count: f64| move |found: f64| (found - count).abs() < 0.1;
     let all = "sum(nonnocere_decisions_total{direction=\"prompt\"})";
     prometheus.wait_for(all, prompts(22.0));

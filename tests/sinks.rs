@@ -230,7 +230,7 @@ async fn what_people_write_is_in_no_sink() {
     let log = std::fs::read_to_string(proxy.folder.path().join("stderr")).unwrap();
     assert!(log.contains("DEBUG") && log.matches("decision").count() > 30, "{log}");
     let found = files(proxy.folder.path());
-    for name in ["audit.db", "spool", "stdout", "stderr", "key"] {
+    for name in ["audit.db", "spool.taken", "stdout", "stderr", "key"] {
         assert!(found.iter().any(|path| path.ends_with(name)), "{name} is not among {found:?}");
     }
     for path in found {

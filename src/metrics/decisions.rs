@@ -139,6 +139,7 @@ impl Decisions {
 
     /// Forgets what was counted under policies that `is_kept` does not want kept.
     pub(super) fn forget(&self, is_kept: impl Fn(&str) -> bool) {
+        let mut is_gone = false;
         for series in [&self.decided, &self.rules, &self.shadows] {
             for family in series.collect() {
                 for metric in family.get_metric() {
@@ -146,13 +147,14 @@ impl Decisions {
                     let policy = labels.iter().find(|label| label.name() == POLICY.name);
                     if policy.is_some_and(|policy| !is_kept(policy.value())) {
                         let values: Vec<&str> = labels.iter().map(|label| label.value()).collect();
-                        // Whoever forgot it first did the same.
-                        series.remove_label_values(&values).ok();
+                        is_gone |= series.remove_label_values(&values).is_ok();
                     }
                 }
             }
         }
-        self.exemplars.forget(DECIDED);
+        if is_gone {
+            self.exemplars.forget(DECIDED);
+        }
     }
 
     fn count(&self, action: &str, (direction, principle): (&str, &str), whose: &Whose<'_>) {

@@ -122,4 +122,4 @@ pub(super) const TYPE: Label = from("type", "a violation type, such as `II.2`");
 
 pub(super) const UPSTREAM: Label = fixed("result", &["2xx", "3xx", "4xx", "5xx", "unreachable", "timeout", "invalid"]);
 
-pub(super) const VERSION: Label = fixed("version", &[env!("CARGO_PKG_VERSION")]);
+pub(super) const VERSION: Label = from("version", "the version of the binary");

@@ -4,6 +4,7 @@ use super::cache::{Cache, Key};
 use super::reading::{self, Judged};
 use super::{Care, Classifier, ClassifyError, Floors, Input};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +17,28 @@ pub struct Pool {
     model: String,
     floors: Option<Floors>,
     cache: Cache,
+    counts: Counts,
+}
+
+/// What was asked of a pool so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Jobs that were given to the workers.
+    pub jobs: u64,
+    /// Texts in them.
+    pub texts: u64,
+    /// Texts on which the verdict was remembered.
+    pub hits: u64,
+    /// Texts on which it was not.
+    pub misses: u64,
+}
+
+#[derive(Default)]
+struct Counts {
+    jobs: AtomicU64,
+    texts: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 /// For whom texts are judged, and how.
@@ -68,7 +91,7 @@ impl Pool {
                 .spawn(move || work(&*classifier, &waiting))
                 .map_err(|e| ClassifyError::Inference(format!("a worker thread: {e}")))?;
         }
-        Ok(Self { jobs, queue, deadline, model, floors, cache })
+        Ok(Self { jobs, queue, deadline, model, floors, cache, counts: Counts::default() })
     }
 
     /// Judges `inputs`, in their order.
@@ -80,6 +103,8 @@ impl Pool {
         let is_new = |found: &(Key, Option<Judged>)| found.1.is_none();
         let inputs: Vec<Input> =
             inputs.into_iter().zip(&known).filter(|(_, found)| is_new(found)).map(|(input, _)| input).collect();
+        self.counts.misses.fetch_add(inputs.len() as u64, Ordering::Relaxed);
+        self.counts.hits.fetch_add((known.len() - inputs.len()) as u64, Ordering::Relaxed);
         let judged = if inputs.is_empty() { Vec::new() } else { self.judge_new(inputs, asking.thorough).await? };
         let keys = known.iter().filter(|found| is_new(found)).map(|(key, _)| *key);
         self.cache.keep(keys.zip(judged.iter().cloned()));
@@ -98,6 +123,8 @@ impl Pool {
 
     async fn judge_new(&self, inputs: Vec<Input>, thorough: bool) -> Result<Vec<Judged>, Unavailable> {
         let (reply, verdict) = oneshot::channel();
+        self.counts.jobs.fetch_add(1, Ordering::Relaxed);
+        self.counts.texts.fetch_add(inputs.len() as u64, Ordering::Relaxed);
         let job = Job { inputs, care: Care { until: Instant::now() + self.deadline, thorough }, reply };
         self.jobs.try_send(job).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => Unavailable::QueueFull,
@@ -120,6 +147,14 @@ impl Pool {
     #[must_use]
     pub const fn floors(&self) -> Option<Floors> {
         self.floors
+    }
+
+    /// What was asked of it so far.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        let Counts { jobs, texts, hits, misses } = &self.counts;
+        let [jobs, texts, hits, misses] = [jobs, texts, hits, misses].map(|count| count.load(Ordering::Relaxed));
+        Work { jobs, texts, hits, misses }
     }
 
     /// The model's short hash.

@@ -10,7 +10,7 @@ use crate::console::{Console, Records};
 use crate::demo;
 use crate::guard::Guard;
 use crate::guard::judge::Judge;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, reviews};
 use crate::openai::request::{Request, Surface};
 use crate::policy::drift::{self, Found, Watch};
 use crate::policy::reload::{InForce, Live};
@@ -37,6 +37,7 @@ const CERTIFICATES: &str = "the system's TLS certificates; install ca-certificat
 /// # Errors
 /// When the model, the policy or a port cannot be had.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    super::hush::hush();
     let policy = super::policy_of(&config).await?;
     let data = bind(config.listen, "server.listen").await?;
     let admin = bind(config.admin_listen, "server.admin_listen").await?;
@@ -112,7 +113,7 @@ fn proxy(
     Ok(Proxy {
         policy,
         guard: Guard::new(pool, config.manner.finish).with_judge(judge),
-        upstream: upstream(config, url)?,
+        upstream: upstream(config, url)?.counted(Arc::clone(&metrics)),
         metrics,
         journal,
         slots: Arc::new(Semaphore::new(config.limits.in_flight)),
@@ -265,6 +266,10 @@ fn tell(proxy: &Proxy, reloaded: &Result<Arc<InForce>, Vec<String>>) {
 fn looking(config: &Config, proxy: &Arc<Proxy>, retention: Option<Retention>) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let mut looking = Vec::new();
     looking.extend(retention.as_ref().map(|retention| tokio::spawn(retention.store.clone().fill())));
+    if let (Some(retention), Some(audit)) = (&retention, &config.audit) {
+        let look = reviews::follow(retention.store.clone(), audit.reviewers, Arc::clone(&proxy.metrics));
+        looking.push(tokio::spawn(look));
+    }
     looking.extend(retention.map(|retention| tokio::spawn(retention.run())));
     looking.extend(config.watch.map(|every| tokio::spawn(watch(Arc::clone(proxy), every))));
     if let (Some(audit), Some(versions), true) =

@@ -22,7 +22,7 @@ pub use cleared::Cleared;
 pub use rewrite::sentences;
 pub use verdict::{Scan, Sight, Verdict};
 
-use crate::classify::pool::{Asking, Pool, Unavailable};
+use crate::classify::pool::{Asking, Pool, Unavailable, Work};
 use crate::classify::reading::Judged;
 use crate::classify::{Input, Scores};
 use crate::detect::Coverage;
@@ -137,6 +137,12 @@ impl Guard {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.pool.waiting()
+    }
+
+    /// What was asked of the model so far.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        self.pool.work()
     }
 
     /// A streamed answer to what was `asked`, of which nothing has come yet.

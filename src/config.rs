@@ -73,6 +73,7 @@ struct RawGuard {
     model: PathBuf,
     workers: usize,
     queue: usize,
+    queue_wait: Span,
     deadline: Span,
     remembered: usize,
     refusal: Style,
@@ -148,6 +149,8 @@ pub struct Config {
     pub queue: usize,
     /// How long judging one message may take.
     pub deadline: Duration,
+    /// How long a new message may have to wait for a classifier before it is refused at once.
+    pub patience: Duration,
     /// How many verdicts are remembered.
     pub remembered: usize,
     /// The judge that is asked for a second opinion; `None` where there is none.
@@ -351,6 +354,7 @@ impl RawConfig {
             workers: if guard.workers == 0 { cores() } else { guard.workers },
             queue: guard.queue,
             deadline: guard.deadline.0,
+            patience: guard.queue_wait.0,
             remembered: guard.remembered,
             second_opinion,
             manner: Manner { style: guard.refusal, finish: guard.finish_reason },

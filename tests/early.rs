@@ -23,7 +23,7 @@ fn pool() -> Pool {
 
 async fn judged(pool: &Pool, thorough: bool, texts: &[String]) -> Vec<Scores> {
     let inputs = texts.iter().map(|text| Input::Prompt(text.clone())).collect();
-    let judged = pool.judge(Asking { tenant: None, thorough }, inputs).await.unwrap();
+    let judged = pool.judge(Asking { thorough, ..Asking::default() }, inputs).await.unwrap();
     judged.into_iter().map(|one| one.scores).collect()
 }
 

@@ -90,7 +90,7 @@ mod tests {
         let cache = Cache::new(4);
         let input = [Input::Prompt("a".to_owned())];
         let judged = Judged { scores: Scores { early: true, ..Scores::NONE }, coverage: Coverage::Full };
-        let ours = Asking { tenant: Some("ours"), thorough: false };
+        let ours = Asking { tenant: Some("ours"), ..Asking::default() };
         cache.keep(cache.look_up(ours, &input).into_iter().map(|(key, _)| (key, judged.clone())));
         let found = |asking| cache.look_up(asking, &input)[0].1.is_some();
         assert!(found(ours));

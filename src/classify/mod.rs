@@ -39,6 +39,18 @@ pub enum Input {
 }
 
 impl Input {
+    /// How much is read of it, in bytes; a short text takes its time too.
+    fn bytes(&self) -> u64 {
+        const LEAST: usize = 64;
+        let read = match self {
+            Self::Prompt(text) => text.len(),
+            Self::Conversation { context: one, turn: other } | Self::Completion { prompt: one, completion: other } => {
+                one.len() + other.len()
+            }
+        };
+        (LEAST + read) as u64
+    }
+
     /// The text that is judged, without what it is judged with.
     #[must_use]
     pub fn text(&self) -> &str {

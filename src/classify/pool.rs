@@ -18,6 +18,39 @@ pub struct Pool {
     floors: Option<Floors>,
     cache: Cache,
     counts: Counts,
+    load: Arc<Load>,
+    /// What is new is refused at once where it would wait longer.
+    patience: Duration,
+}
+
+/// How much the workers have to do. Texts are counted by their bytes: a long one takes as long as many short ones.
+#[derive(Default)]
+struct Load {
+    workers: u64,
+    /// What waits, or is being judged, in bytes.
+    bytes: AtomicU64,
+    /// What a byte took lately, in nanoseconds.
+    each: AtomicU64,
+}
+
+impl Load {
+    /// How long a text would wait that comes now.
+    fn wait(&self) -> Duration {
+        let [bytes, each] = [&self.bytes, &self.each].map(|of| of.load(Ordering::Relaxed));
+        Duration::from_nanos(bytes.saturating_mul(each) / self.workers.max(1))
+    }
+
+    /// Notes that a job of so many bytes is done, and how long it took where it was judged whole.
+    fn done(&self, bytes: u64, took: Option<Duration>) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(took) = took {
+            let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / bytes.max(1);
+            // Two workers at once may lose one of their words.
+            let before = self.each.load(Ordering::Relaxed);
+            let now = if before == 0 { took } else { before.saturating_mul(15).saturating_add(took) / 16 };
+            self.each.store(now, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What was asked of a pool so far.
@@ -48,18 +81,22 @@ pub struct Asking<'a> {
     pub tenant: Option<&'a str>,
     /// Whether all of the model must be asked ([`Care::thorough`]).
     pub thorough: bool,
+    /// Whether it goes on with what was let in already, whose answer an LLM was paid for: it is not refused for the time that it
+    /// would wait.
+    pub goes_on: bool,
 }
 
 struct Job {
     inputs: Vec<Input>,
     care: Care,
+    bytes: u64,
     reply: oneshot::Sender<Result<Vec<Judged>, Unavailable>>,
 }
 
 /// Why there is no verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unavailable {
-    /// The queue is full: more is asked than the workers can judge.
+    /// The queue is full, or what waits in it takes too long: more is asked than the workers can judge.
     QueueFull,
     /// The verdict did not come within the deadline.
     Deadline,
@@ -84,14 +121,23 @@ impl Pool {
         let (model, floors) = (first.id().to_owned(), first.floors());
         let (jobs, waiting) = mpsc::channel(queue);
         let waiting = Arc::new(Mutex::new(waiting));
+        let load = Arc::new(Load { workers: classifiers.len() as u64, ..Load::default() });
         for classifier in classifiers {
-            let waiting = Arc::clone(&waiting);
+            let (waiting, load) = (Arc::clone(&waiting), Arc::clone(&load));
             let thread = std::thread::Builder::new().name("classifier".to_owned());
             thread
-                .spawn(move || work(&*classifier, &waiting))
+                .spawn(move || work(&*classifier, &waiting, &load))
                 .map_err(|e| ClassifyError::Inference(format!("a worker thread: {e}")))?;
         }
-        Ok(Self { jobs, queue, deadline, model, floors, cache, counts: Counts::default() })
+        let (counts, patience) = (Counts::default(), Duration::MAX);
+        Ok(Self { jobs, queue, deadline, model, floors, cache, counts, load, patience })
+    }
+
+    /// The same, which refuses what is new at once where it would wait longer than this. Without it, more than can be judged would make
+    /// everybody wait until nobody is answered in time.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Judges `inputs`, in their order.
@@ -105,7 +151,7 @@ impl Pool {
             inputs.into_iter().zip(&known).filter(|(_, found)| is_new(found)).map(|(input, _)| input).collect();
         self.counts.misses.fetch_add(inputs.len() as u64, Ordering::Relaxed);
         self.counts.hits.fetch_add((known.len() - inputs.len()) as u64, Ordering::Relaxed);
-        let judged = if inputs.is_empty() { Vec::new() } else { self.judge_new(inputs, asking.thorough).await? };
+        let judged = if inputs.is_empty() { Vec::new() } else { self.judge_new(inputs, asking).await? };
         let keys = known.iter().filter(|found| is_new(found)).map(|(key, _)| *key);
         self.cache.keep(keys.zip(judged.iter().cloned()));
         let mut judged = judged.into_iter();
@@ -118,17 +164,30 @@ impl Pool {
     /// # Errors
     /// As [`Pool::judge`].
     pub async fn judge_once(&self, inputs: Vec<Input>) -> Result<Vec<Judged>, Unavailable> {
-        self.judge_new(inputs, true).await
+        self.judge_new(inputs, Asking { thorough: true, ..Asking::default() }).await
     }
 
-    async fn judge_new(&self, inputs: Vec<Input>, thorough: bool) -> Result<Vec<Judged>, Unavailable> {
+    async fn judge_new(&self, inputs: Vec<Input>, asking: Asking<'_>) -> Result<Vec<Judged>, Unavailable> {
+        if !asking.goes_on && self.load.wait() > self.patience {
+            return Err(Unavailable::QueueFull);
+        }
         let (reply, verdict) = oneshot::channel();
+        let bytes = inputs.iter().map(Input::bytes).sum();
         self.counts.jobs.fetch_add(1, Ordering::Relaxed);
         self.counts.texts.fetch_add(inputs.len() as u64, Ordering::Relaxed);
-        let job = Job { inputs, care: Care { until: Instant::now() + self.deadline, thorough }, reply };
-        self.jobs.try_send(job).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => Unavailable::QueueFull,
-            mpsc::error::TrySendError::Closed(_) => Unavailable::Failed("the workers have stopped".to_owned()),
+        let job = Job {
+            inputs,
+            care: Care { until: Instant::now() + self.deadline, thorough: asking.thorough },
+            bytes,
+            reply,
+        };
+        self.load.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.jobs.try_send(job).map_err(|refused| {
+            self.load.done(bytes, None);
+            match refused {
+                mpsc::error::TrySendError::Full(_) => Unavailable::QueueFull,
+                mpsc::error::TrySendError::Closed(_) => Unavailable::Failed("the workers have stopped".to_owned()),
+            }
         })?;
         match tokio::time::timeout(self.deadline, verdict).await {
             Ok(Ok(judged)) => judged,
@@ -164,13 +223,15 @@ impl Pool {
     }
 }
 
-fn work(classifier: &dyn Classifier, waiting: &Mutex<mpsc::Receiver<Job>>) {
+fn work(classifier: &dyn Classifier, waiting: &Mutex<mpsc::Receiver<Job>>, load: &Load) {
     loop {
         // A poisoned lock holds a sound receiver: nothing can panic while it is held.
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(job) = job else { return };
+        let begun = Instant::now();
         let judged = catch_unwind(AssertUnwindSafe(|| judge_all(classifier, &job)))
             .unwrap_or_else(|_| Err(Unavailable::Failed("the classifier panicked".to_owned())));
+        load.done(job.bytes, judged.is_ok().then(|| begun.elapsed()));
         // A receiver that is gone wants no verdict.
         drop(job.reply.send(judged));
     }
@@ -210,6 +271,32 @@ mod tests {
         fn id(&self) -> &str {
             "held"
         }
+    }
+
+    #[tokio::test]
+    async fn what_would_wait_too_long_is_refused_at_once_unless_it_goes_on() {
+        let prompt = |text: &str| vec![Input::Prompt(text.to_owned())];
+        let ((begun, mut judging), (open, gate)) = (mpsc::unbounded_channel(), blocking::channel());
+        let held: Arc<dyn Classifier> = Arc::new(Held { begun, gate: Mutex::new(gate) });
+        let pool = Pool::start(vec![held], 64, Duration::from_secs(60), Cache::new(0)).unwrap();
+        let pool = Arc::new(pool.with_patience(Duration::from_millis(5)));
+        // A byte takes a millisecond, so that behind another text there are more than five to wait.
+        pool.load.each.store(1_000_000, Ordering::Relaxed);
+        let ask = |text: &str, goes_on| {
+            let (pool, text) = (Arc::clone(&pool), prompt(text));
+            tokio::spawn(async move { pool.judge(Asking { goes_on, ..Asking::default() }, text).await })
+        };
+        let first = ask("first", false);
+        assert!(judging.recv().await.is_some());
+        assert_eq!(ask("new", false).await.unwrap(), Err(Unavailable::QueueFull));
+        let goes_on = ask("goes on", true);
+        open.send(()).unwrap();
+        open.send(()).unwrap();
+        assert!(first.await.unwrap().is_ok() && goes_on.await.unwrap().is_ok());
+        // Nothing waits any more.
+        pool.load.each.store(1_000_000, Ordering::Relaxed);
+        open.send(()).unwrap();
+        assert!(ask("late", false).await.unwrap().is_ok());
     }
 
     #[tokio::test]

@@ -41,7 +41,7 @@ pub async fn run(config: &Config, asked: &Asked) -> anyhow::Result<()> {
         false => Input::Prompt(asked.text.clone()),
     };
     let unjudged = |why: Unavailable| anyhow::anyhow!("the model could not judge: {why:?}");
-    let asking = Asking { tenant: None, thorough: true };
+    let asking = Asking { thorough: true, ..Asking::default() };
     let scores = pool.judge(asking, vec![input.clone()]).await.map_err(unjudged)?;
     let scores = scores.into_iter().next().map_or(Scores::NONE, |judged| judged.scores);
     let tenant = asked.tenant.as_deref().map(Arc::from);

@@ -40,7 +40,8 @@ fn start_pool(config: &Config) -> anyhow::Result<Pool> {
     for _ in 0..config.workers {
         classifiers.push(Arc::new(load()?));
     }
-    Ok(Pool::start(classifiers, config.queue, config.deadline, Cache::new(config.remembered))?)
+    let pool = Pool::start(classifiers, config.queue, config.deadline, Cache::new(config.remembered))?;
+    Ok(pool.with_patience(config.patience))
 }
 
 fn load_folder(folder: &Path) -> Result<OnnxClassifier, ClassifyError> {

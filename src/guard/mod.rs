@@ -124,7 +124,7 @@ impl Guard {
     /// How texts are judged that `policy` decides on, for `reader`: all of the model where it goes by what the first layers do not tell.
     fn asking<'a>(&self, policy: &Policy, reader: &'a Reader) -> Asking<'a> {
         let thorough = self.pool.floors().is_some_and(|floors| policy.reaches_below(&floors));
-        Asking { tenant: reader.tenant.as_deref(), thorough }
+        Asking { tenant: reader.tenant.as_deref(), thorough, goes_on: false }
     }
 
     /// The model's short hash.
@@ -164,6 +164,7 @@ impl Guard {
         let mut asking = self.asking(policy, &asked.reader);
         // What leaves by clauses goes by probabilities far below any threshold.
         asking.thorough |= mode == stream::Mode::Clause;
+        asking.goes_on = true;
         let judged = self.pool.judge(asking, due.clone()).await?;
         let said = due.iter().zip(choices.into_iter().map(Some));
         let opinions = self.opinions(policy, &asked.reader, &scored(Direction::Completion, said, &judged)).await;

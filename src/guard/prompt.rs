@@ -201,7 +201,7 @@ impl Guard {
 
     /// Whether the completion in `exchange` declined what was asked; what cannot be judged did not.
     async fn declined(&self, asking: Asking<'_>, exchange: Input) -> bool {
-        let judged = self.pool.judge(asking, vec![exchange]).await.unwrap_or_default();
+        let judged = self.pool.judge(Asking { goes_on: true, ..asking }, vec![exchange]).await.unwrap_or_default();
         judged.iter().any(|Judged { scores, .. }| scores.refusal >= DECLINED)
     }
 }

@@ -57,7 +57,7 @@ impl Weights {
 }
 
 /// Parts are told apart by all of the model.
-const LOOKING: Asking<'_> = Asking { tenant: None, thorough: true };
+const LOOKING: Asking<'_> = Asking { tenant: None, thorough: true, goes_on: false };
 
 /// Weighs the parts of a text by the model, within a time where there is one: `of` is the score that is looked at.
 ///

@@ -1,6 +1,8 @@
 //! How long each page of the console waits for the store, with a million decisions and a hundred thousand labels in `SQLite`; and
 //! what storing a decision costs. The store is kept in the target folder and used again.
 
+#[path = "common/chance.rs"]
+mod chance;
 #[path = "common/records.rs"]
 mod records;
 

@@ -33,9 +33,6 @@ const SPECIAL: usize = 3;
 /// Different prompts of each length.
 const PROMPTS: i64 = 4;
 
-/// What the upstream answers where nothing else is asked for.
-const ANSWER: &str = "Please ask your care team.";
-
 fn main() -> Result<(), Fault> {
     let prompts = prompts()?;
     // This program once more, on the proxy's core: see `Aside`.
@@ -217,7 +214,7 @@ impl Aside {
 /// What the guard judges of a request: its prompt, and its answer.
 fn both(prompt: &str) -> [Input; 2] {
     let prompt = prompt.to_owned();
-    [Input::Prompt(prompt.clone()), Input::Completion { prompt, completion: ANSWER.to_owned() }]
+    [Input::Prompt(prompt.clone()), Input::Completion { prompt, completion: upstream::ANSWER.to_owned() }]
 }
 
 fn raw_calls(prompts: &[Vec<String>]) -> Result<(), Fault> {

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::goodput::{LIMIT, Load, Peak};
+use common::goodput::{Load, Peak, limit};
 use common::load::Answer;
 use common::results::{self, bars, keep, seconds};
 use common::stats::quantile;
@@ -36,8 +36,12 @@ fn main() -> Result<(), Fault> {
         runtime.block_on(load.offer(20.0, CONVERSATIONS as f64 / 20.0))?;
         let peak = runtime.block_on(load.peak())?;
         println!(
-            "{name}: {:.1} a second within {LIMIT} ms at {:.1} offered; p50 {:.2} ms, p99 {:.2} ms",
-            peak.goodput, peak.rate, peak.p50, peak.p99
+            "{name}: {:.1} a second within {} ms at {:.1} offered; p50 {:.2} ms, p99 {:.2} ms",
+            peak.goodput,
+            limit(),
+            peak.rate,
+            peak.p50,
+            peak.p99
         );
         drawn.push((format!("{name}, 1x"), peak.goodput));
         let mut result = json!({"mix": name, "peak": peak.json()});
@@ -56,12 +60,13 @@ fn main() -> Result<(), Fault> {
 /// What becomes of `times` the capacity, and the goodput that is left.
 async fn overload(load: &mut Load<'_>, peak: &Peak, times: f64) -> Result<(Value, f64), Fault> {
     let run = load.offer(times * peak.rate, seconds(10.0)).await?;
-    let goodput = run.goodput(LIMIT);
+    let goodput = run.goodput(limit());
     let busy = run.took(|answer| answer == Answer::Busy);
     let [busy50, busy99] = [0.5, 0.99].map(|part| quantile(&busy, part));
     let [refused, failed] = [Answer::Busy, Answer::Failed].map(|answer| 100.0 * run.share(answer));
     println!(
-        "  at {times} times that: {goodput:.1} a second within {LIMIT} ms, {:.0}% of the peak; judged p50 {:.1} ms, p99 {:.1} ms",
+        "  at {times} times that: {goodput:.1} a second within {} ms, {:.0}% of the peak; judged p50 {:.1} ms, p99 {:.1} ms",
+        limit(),
         100.0 * goodput / peak.goodput,
         run.at(0.5),
         run.at(0.99)

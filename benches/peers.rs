@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::goodput::{LIMIT, Load, Peak};
+use common::goodput::{Load, Peak, limit};
+use common::load::Connections;
 use common::process::Process;
 use common::results::{bars, keep, rounds, seconds};
 use common::stats::{Ratio, median};
@@ -46,7 +47,7 @@ const RECIPES: [Recipe; 3] = [
     Recipe {
         name: "nemo",
         program: "nemoguardrails",
-        arguments: &["server", "--config", "benches/peers/nemo", "--default-config-id", "config", "--port", "PORT"],
+        arguments: &["server", "--config", "benches/peers/nemo", "--default-config-id", "nemo", "--disable-chat-ui", "--port", "PORT"],
         modules: "",
     },
 ];
@@ -78,10 +79,14 @@ fn main() -> Result<(), Fault> {
             }
         }
     }
+    for rival in &rivals {
+        runtime.block_on(rival.guards())?;
+    }
     let mut first = 0;
+    // Not all hand on what else is in a request, so that the LLM answers all alike, with five words.
     let mut new = |count: usize| {
         first += count as i64;
-        texts::cold(first - count as i64, count)
+        (first - count as i64..first).map(|number| texts::asking(&texts::question(number))).collect()
     };
     for round in 0..rounds(ROUNDS) {
         for (step, place) in there_and_back(rivals.len()).enumerate() {
@@ -97,6 +102,18 @@ impl Rival {
         Self { name, address, _process: None, _proxy: None, peaks: vec![], p50: vec![], p99: vec![] }
     }
 
+    /// Whether it refuses what must be refused: one that does not judge would be fast.
+    async fn guards(&self) -> Result<(), Fault> {
+        let connection = Connections::new(self.address, 1);
+        for (text, passes) in [("Backdate the consent note for me.", false), ("How long does the flu last?", true)] {
+            let (.., body) = connection.ask(texts::asking(text)).await?;
+            if String::from_utf8_lossy(&body).contains(upstream::ANSWER) != passes {
+                return Err(format!("{} is wrong about {text:?}", self.name).into());
+            }
+        }
+        Ok(())
+    }
+
     async fn measure(&mut self, bodies: &mut dyn FnMut(usize) -> Vec<Bytes>, plans: u64) -> Result<(), Fault> {
         let mut load = Load { address: self.address, bodies, plans };
         let calm = load.offer(LOW, seconds(15.0)).await?;
@@ -107,9 +124,10 @@ impl Rival {
         }
         let peak = load.peak().await?;
         println!(
-            "{}: {:.1} a second within {LIMIT} ms; at {LOW} a second p50 {:.2} ms, p99 {:.2} ms",
+            "{}: {:.1} a second within {} ms; at {LOW} a second p50 {:.2} ms, p99 {:.2} ms",
             self.name,
             peak.goodput,
+            limit(),
             calm.at(0.5),
             calm.at(0.99)
         );
@@ -178,9 +196,10 @@ impl Recipe {
             .env("PORT", &port)
             .env("UPSTREAM", format!("http://{upstream}"))
             .env("UPSTREAM_V1", format!("http://{upstream}/v1"))
+            .env("MAIN_MODEL_BASE_URL", format!("http://{upstream}/v1"))
             .env("OPENAI_API_KEY", "unused")
             // Nothing is to be sent anywhere, nor asked for.
-            .env("NEMO_GUARDRAILS_TELEMETRY_DISABLED", "1")
+            .env("NEMO_GUARDRAILS_NO_USAGE_STATS", "1")
             .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
             .env("LITELLM_LOG", "ERROR")
             .env("HF_HUB_OFFLINE", "1")
@@ -190,7 +209,7 @@ impl Recipe {
         let mut process = Process::on("0", &command)?;
         drain(&mut process)?;
         let started = Instant::now();
-        let first = texts::cold(-1, 1);
+        let first = vec![texts::asking(&texts::question(-1))];
         while common::runtime()?.block_on(common::load::in_turn(address, first.clone())).is_err() {
             if process.has_ended() || started.elapsed() > PATIENCE {
                 return Err(format!("{} did not start", self.name).into());

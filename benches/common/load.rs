@@ -142,7 +142,7 @@ pub async fn run_on(plan: Plan, connections: Connections) -> Result<Run, Fault> 
             let asked = asked.unwrap_or_else(|_| Err("no answer in time".into()));
             let millis = |time: Duration| time.as_secs_f64() * 1e3;
             let (answer, fault) = match asked {
-                Ok((answer, status)) => (answer, (answer == Answer::Failed).then(|| status.to_string())),
+                Ok((answer, status, _)) => (answer, (answer == Answer::Failed).then(|| status.to_string())),
                 Err(fault) => (Answer::Failed, Some(fault.to_string())),
             };
             (due, Sample { answer, took: millis(took), late: millis(late) }, fault)
@@ -161,7 +161,7 @@ pub async fn in_turn(address: SocketAddr, bodies: Vec<Bytes>) -> Result<Vec<f64>
     for body in bodies {
         let start = Instant::now();
         match connections.ask(body).await? {
-            (Answer::Failed | Answer::Busy, status) => return Err(format!("answered with {status}").into()),
+            (Answer::Failed | Answer::Busy, status, _) => return Err(format!("answered with {status}").into()),
             _ => took.push(start.elapsed().as_secs_f64() * 1e3),
         }
     }
@@ -201,8 +201,8 @@ impl Connections {
         Self { address, free: Mutex::default(), permits: Semaphore::new(count) }
     }
 
-    /// The answer, its body read, and its status.
-    pub async fn ask(&self, body: Bytes) -> Result<(Answer, StatusCode), Fault> {
+    /// The answer, its status, and its body.
+    pub async fn ask(&self, body: Bytes) -> Result<(Answer, StatusCode, Bytes), Fault> {
         let _permit = self.permits.acquire().await?;
         let mut connection = self.take().await?;
         let request = Request::post("/v1/chat/completions")
@@ -211,12 +211,9 @@ impl Connections {
             .body(Full::new(body))?;
         let response = connection.send_request(request).await?;
         let (answer, status) = (Answer::of(&response), response.status());
-        let mut body = response.into_body();
-        while let Some(frame) = body.frame().await {
-            drop(frame?);
-        }
+        let body = response.into_body().collect().await?.to_bytes();
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push_back(connection);
-        Ok((answer, status))
+        Ok((answer, status, body))
     }
 
     async fn take(&self) -> Result<SendRequest<Full<Bytes>>, Fault> {

@@ -115,9 +115,9 @@ pub fn of_about(piece: impl Fn(i64) -> String, tokens: usize) -> String {
     words.join(" ")
 }
 
-/// A request that asks one thing.
+/// A request that asks one thing, and leaves the answer to the upstream.
 pub fn asking(text: &str) -> Bytes {
-    body(&[json!({"role": "user", "content": text})], 0)
+    json!({"model": "m", "messages": [{"role": "user", "content": text}]}).to_string().into()
 }
 
 /// A request with these messages; the upstream answers with `answer(number)`.

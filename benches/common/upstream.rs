@@ -10,8 +10,11 @@ use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
+/// What is answered where nothing else is asked for.
+pub const ANSWER: &str = "Please ask your care team.";
+
 /// Starts it: `{"answer": N}` is answered with the N-th answer, `{"tokens": N}` with about so many tokens, anything else with
-/// five words.
+/// [`ANSWER`].
 pub fn start() -> std::io::Result<SocketAddr> {
     listen(|stream| async {
         let connection = hyper::server::conn::http1::Builder::new();
@@ -28,7 +31,7 @@ async fn serve(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infa
     let text = match (script["metadata"]["answer"].as_i64(), script["metadata"]["tokens"].as_u64()) {
         (Some(number), _) => texts::answer(number),
         (_, Some(tokens)) => texts::of_about(texts::answer, usize::try_from(tokens).unwrap_or(usize::MAX)),
-        _ => "Please ask your care team.".to_owned(),
+        _ => ANSWER.to_owned(),
     };
     let answer = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m",
                         "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],

@@ -4,12 +4,11 @@
 
 mod common;
 
-use common::goodput::{Load, Peak, limit};
+use common::goodput::{Bodies, Load, Peak, limit};
 use common::load::Answer;
 use common::results::{self, bars, keep, seconds};
 use common::stats::quantile;
 use common::{Fault, Proxy, runtime, texts, upstream};
-use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 /// Conversations that go on side by side.
@@ -27,8 +26,7 @@ fn main() -> Result<(), Fault> {
         texts::cold(first - count as i64, count)
     };
     let mut turns = |count: usize| conversations.turns(count);
-    let mixes: [(&str, &mut dyn FnMut(usize) -> Vec<Bytes>); 2] =
-        [("every text new", &mut new), ("conversations", &mut turns)];
+    let mixes: [(&str, Bodies<'_>); 2] = [("every text new", &mut new), ("conversations", &mut turns)];
     let (mut kept, mut drawn) = (Vec::new(), Vec::new());
     for (name, bodies) in mixes {
         let mut load = Load { address: proxy.address, bodies, plans: 0 };

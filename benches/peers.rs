@@ -4,13 +4,12 @@
 
 mod common;
 
-use common::goodput::{Load, Peak, limit};
+use common::goodput::{Bodies, Load, Peak, limit};
 use common::load::Connections;
 use common::process::Process;
 use common::results::{bars, keep, rounds, seconds};
 use common::stats::{Ratio, median};
 use common::{Fault, Proxy, runtime, texts, there_and_back, upstream};
-use hyper::body::Bytes;
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -47,7 +46,16 @@ const RECIPES: [Recipe; 3] = [
     Recipe {
         name: "nemo",
         program: "nemoguardrails",
-        arguments: &["server", "--config", "benches/peers/nemo", "--default-config-id", "nemo", "--disable-chat-ui", "--port", "PORT"],
+        arguments: &[
+            "server",
+            "--config",
+            "benches/peers/nemo",
+            "--default-config-id",
+            "nemo",
+            "--disable-chat-ui",
+            "--port",
+            "PORT",
+        ],
         modules: "",
     },
 ];
@@ -114,7 +122,7 @@ impl Rival {
         Ok(())
     }
 
-    async fn measure(&mut self, bodies: &mut dyn FnMut(usize) -> Vec<Bytes>, plans: u64) -> Result<(), Fault> {
+    async fn measure(&mut self, bodies: Bodies<'_>, plans: u64) -> Result<(), Fault> {
         let mut load = Load { address: self.address, bodies, plans };
         let calm = load.offer(LOW, seconds(15.0)).await?;
         self.p50.push(calm.at(0.5));

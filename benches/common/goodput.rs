@@ -20,11 +20,13 @@ const LEAST: f64 = 1.0;
 /// From one rate to the next, until one holds and one does not.
 const STEP: f64 = 1.5;
 
+/// As many bodies as are asked for, which differ from all before.
+pub type Bodies<'a> = &'a mut dyn FnMut(usize) -> Vec<Bytes>;
+
 /// What is asked of whom.
 pub struct Load<'a> {
     pub address: SocketAddr,
-    /// As many bodies as are asked for, which differ from all before.
-    pub bodies: &'a mut dyn FnMut(usize) -> Vec<Bytes>,
+    pub bodies: Bodies<'a>,
     /// How many arrivals were planned, so that no two plans are alike.
     pub plans: u64,
 }

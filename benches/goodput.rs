@@ -7,8 +7,8 @@ mod common;
 use common::goodput::{Bodies, Load, Peak, limit};
 use common::load::Answer;
 use common::results::{self, bars, keep, seconds};
-use common::stats::quantile;
-use common::{Fault, Proxy, runtime, texts, upstream};
+use common::stats::{control, median, quantile};
+use common::{Fault, Proxy, runtime, texts, there_and_back, upstream};
 use serde_json::{Value, json};
 
 /// Conversations that go on side by side.
@@ -26,32 +26,62 @@ fn main() -> Result<(), Fault> {
         texts::cold(first - count as i64, count)
     };
     let mut turns = |count: usize| conversations.turns(count);
-    let mixes: [(&str, Bodies<'_>); 2] = [("every text new", &mut new), ("conversations", &mut turns)];
-    let (mut kept, mut drawn) = (Vec::new(), Vec::new());
-    for (name, bodies) in mixes {
-        let mut load = Load { address: proxy.address, bodies, plans: 0 };
-        // Once round all conversations: the histories that they begin with are as new as nothing else will be.
-        runtime.block_on(load.offer(20.0, CONVERSATIONS as f64 / 20.0))?;
-        let peak = runtime.block_on(load.peak())?;
-        println!(
-            "{name}: {:.1} a second within {} ms at {:.1} offered; p50 {:.2} ms, p99 {:.2} ms",
-            peak.goodput,
-            limit(),
-            peak.rate,
-            peak.p50,
-            peak.p99
-        );
-        drawn.push((format!("{name}, 1x"), peak.goodput));
-        let mut result = json!({"mix": name, "peak": peak.json()});
-        for times in [2.0, 3.0] {
-            let (over, goodput) = runtime.block_on(overload(&mut load, &peak, times))?;
-            drawn.push((format!("{name}, {times}x"), goodput));
-            result[format!("at_{times}x")] = over;
+    let mut mixes: [(&str, Bodies<'_>); 2] = [("every text new", &mut new), ("conversations", &mut turns)];
+    let mut found: [Found; 2] = Default::default();
+    for (step, place) in there_and_back(mixes.len()).enumerate() {
+        let (name, bodies) = &mut mixes[place];
+        let mut load = Load { address: proxy.address, bodies: *bodies, plans: 100 * step as u64 };
+        let found = &mut found[place];
+        if found.peaks.is_empty() {
+            // Once round all conversations: the histories that they begin with are as new as nothing else will be.
+            runtime.block_on(load.offer(20.0, CONVERSATIONS as f64 / 20.0))?;
         }
-        kept.push(result);
+        let peak = runtime.block_on(load.peak())?;
+        println!("{name}: {}", described(&peak));
+        // Beyond the capacity on the way back.
+        let beyond: &[f64] = if found.peaks.is_empty() || peak.rate == 0.0 { &[] } else { &[2.0, 3.0] };
+        for &times in beyond {
+            found.beyond.push(runtime.block_on(overload(&mut load, &peak, times))?);
+        }
+        found.peaks.push(peak);
+    }
+    let names = mixes.map(|(name, _)| name);
+    report(&names, &found)
+}
+
+/// What was found of a mix: its peak, there and back, and what became of two and three times as much.
+#[derive(Default)]
+struct Found {
+    peaks: Vec<Peak>,
+    beyond: Vec<(Value, f64)>,
+}
+
+fn described(peak: &Peak) -> String {
+    format!(
+        "{:.1} a second within {} ms at {:.1} offered; p50 {:.2} ms, p99 {:.2} ms; {:.1}% refused",
+        peak.goodput,
+        limit(),
+        peak.rate,
+        peak.p50,
+        peak.p99,
+        100.0 * peak.refused
+    )
+}
+
+fn report(names: &[&str], found: &[Found]) -> Result<(), Fault> {
+    let goodput = |found: &Found| -> Vec<f64> { found.peaks.iter().map(|peak| peak.goodput).collect() };
+    let [there, back] = [0, 1].map(|way| found.iter().map(|found| goodput(found)[way]).collect::<Vec<_>>());
+    let mut results = json!({"control": control("goodput", &there, &back).json()});
+    let mut drawn = Vec::new();
+    for (name, found) in names.iter().zip(found) {
+        drawn.push((format!("{name}, 1x"), median(&goodput(found))));
+        let peaks: Vec<Value> = found.peaks.iter().map(Peak::json).collect();
+        results[*name] =
+            json!({"peaks": peaks, "beyond": found.beyond.iter().map(|(json, _)| json).collect::<Vec<_>>()});
+        drawn.extend([2, 3].iter().zip(&found.beyond).map(|(times, (_, left))| (format!("{name}, {times}x"), *left)));
     }
     let picture = bars("goodput", "Goodput on one core within 50 ms, at 1, 2 and 3 times the capacity (1/s)", &drawn);
-    keep("goodput", json!(kept), &[picture])?;
+    keep("goodput", results, &[picture])?;
     Ok(())
 }
 
@@ -73,7 +103,7 @@ async fn overload(load: &mut Load<'_>, peak: &Peak, times: f64) -> Result<(Value
     if goodput < 0.9 * peak.goodput && !results::quick() {
         println!("    LESS THAN 90% OF THE PEAK");
     }
-    let kept = json!({"goodput": goodput, "of_peak": goodput / peak.goodput, "p50_ms": run.at(0.5), "p99_ms": run.at(0.99),
+    let kept = json!({"times": times, "goodput": goodput, "of_peak": goodput / peak.goodput, "p50_ms": run.at(0.5), "p99_ms": run.at(0.99),
                       "busy_percent": refused, "failed_percent": failed, "busy_p50_ms": busy50, "busy_p99_ms": busy99});
     Ok((kept, goodput))
 }

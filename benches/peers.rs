@@ -8,7 +8,7 @@ use common::goodput::{Bodies, Load, Peak, limit};
 use common::load::Connections;
 use common::process::Process;
 use common::results::{bars, keep, rounds, seconds};
-use common::stats::{Ratio, median};
+use common::stats::{Ratio, control, median};
 use common::{Fault, Proxy, runtime, texts, there_and_back, upstream};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpListener};
@@ -173,6 +173,8 @@ fn report(rivals: &[Rival]) -> Result<(), Fault> {
         (json["our_goodput_to_it"], json["its_p99_to_ours"]) = (more.json(), faster.json());
         kept.push(json);
     }
+    let halves = [0, 1].map(|half| ours.goodput().into_iter().skip(half).step_by(2).collect::<Vec<_>>());
+    let control = control("our goodput", &halves[0], &halves[1]);
     if !others.is_empty() {
         println!("wanted: at least 5 times the goodput, and a p99 that is at most a fifth");
     }
@@ -183,7 +185,7 @@ fn report(rivals: &[Rival]) -> Result<(), Fault> {
         bars("peers-goodput", "Goodput on one core within 50 ms (1/s)", &of(&|rival| median(&rival.goodput()))),
         bars("peers-p99", "p99 at 4 requests a second (ms)", &of(&|rival| median(&rival.p99))),
     ];
-    keep("peers", json!(kept), &pictures)?;
+    keep("peers", json!({"control": control.json(), "rivals": kept}), &pictures)?;
     Ok(())
 }
 

@@ -41,12 +41,15 @@ pub struct Peak {
     /// Milliseconds.
     pub p50: f64,
     pub p99: f64,
+    /// The part that was refused by its text: little, or it was not the work that was meant.
+    pub refused: f64,
 }
 
 impl Peak {
     /// As JSON.
     pub fn json(&self) -> Value {
-        json!({"rate": self.rate, "goodput": self.goodput, "p50_ms": self.p50, "p99_ms": self.p99})
+        json!({"rate": self.rate, "goodput": self.goodput, "p50_ms": self.p50, "p99_ms": self.p99,
+               "refused": self.refused})
     }
 }
 
@@ -84,7 +87,7 @@ impl Load<'_> {
                 }
             }
             if rate < LEAST {
-                return Ok(Peak { rate: 0.0, goodput: 0.0, p50: f64::NAN, p99: f64::NAN });
+                return Ok(Peak { rate: 0.0, goodput: 0.0, p50: f64::NAN, p99: f64::NAN, refused: 0.0 });
             }
         }
         let (Some(mut best), Some(mut failed)) = (best, failed) else { return Err("no peak".into()) };
@@ -101,7 +104,8 @@ impl Load<'_> {
     /// What comes of a rate, where it is good enough.
     async fn holds(&mut self, rate: f64) -> Result<Option<Peak>, Fault> {
         let run = self.offer(rate, seconds(5.0)).await?;
-        let peak = Peak { rate, goodput: run.goodput(limit()), p50: run.at(0.5), p99: run.at(0.99) };
+        let refused = run.share(Answer::Refused);
+        let peak = Peak { rate, goodput: run.goodput(limit()), p50: run.at(0.5), p99: run.at(0.99), refused };
         let (busy, broken) = (run.share(Answer::Busy), run.share(Answer::Failed));
         if let Some(fault) = &run.fault {
             println!("    at {rate:.1}/s {:.1}% failed, the first: {fault}", 100.0 * broken);

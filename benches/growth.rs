@@ -7,6 +7,7 @@ mod common;
 
 use common::goodput::Load;
 use common::load::{self, Answer, Connections, Plan};
+use common::process;
 use common::results::{curves, keep, rounds, seconds};
 use common::stats::{exponent, median};
 use common::{Fault, Launch, Proxy, runtime, texts, upstream};
@@ -139,7 +140,7 @@ fn connections(runtime: &Runtime, proxy: &Proxy) -> Result<Curve, Fault> {
 fn cores(runtime: &Runtime, upstream: SocketAddr) -> Result<Curve, Fault> {
     let (mut points, mut first) = (Vec::new(), 1 << 50);
     for (count, cores) in [(1, "0"), (2, "0,1")] {
-        if std::thread::available_parallelism()?.get() < count {
+        if process::cores() < count {
             break;
         }
         let workers = count.to_string();

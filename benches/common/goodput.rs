@@ -111,8 +111,8 @@ impl Load<'_> {
             println!("    at {rate:.1}/s {:.1}% failed, the first: {fault}", 100.0 * broken);
         }
         let late = run.late();
-        if late > 5.0 {
-            println!("    at {rate:.1}/s requests left up to {late:.1} ms late: the load is the slower one");
+        if late > limit() / 10.0 {
+            println!("    at {rate:.1}/s requests left {late:.1} ms late (p99): the load itself is too slow");
         }
         Ok((peak.p99 <= limit() && busy + broken < 0.001).then_some(peak))
     }

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// A process that runs as long as this lives.
@@ -40,7 +41,7 @@ impl Process {
     }
 
     /// What it reads.
-    pub fn input(&mut self) -> io::Result<std::process::ChildStdin> {
+    pub fn input(&mut self) -> io::Result<ChildStdin> {
         self.0.stdin.take().ok_or_else(|| io::Error::other("its input is taken"))
     }
 
@@ -79,13 +80,20 @@ impl Drop for Process {
     }
 }
 
+/// How many cores there are, whichever of them this process keeps to by now.
+pub fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
 /// Has this process, which is the client and the upstream, keep off the core of what is measured, where there is a second one.
 pub fn keep_off() -> io::Result<()> {
-    let cores = std::thread::available_parallelism()?.get();
-    if cores > 1 {
-        let others = if cores == 2 { "1".to_owned() } else { format!("1-{}", cores - 1) };
-        let this = std::process::id().to_string();
-        Command::new("taskset").args(["-a", "-c", "-p", &others, &this]).stdout(Stdio::null()).status()?;
-    }
+    let others = match cores() {
+        1 => return Ok(()),
+        2 => "1".to_owned(),
+        more => format!("1-{}", more - 1),
+    };
+    let this = std::process::id().to_string();
+    Command::new("taskset").args(["-a", "-c", "-p", &others, &this]).stdout(Stdio::null()).status()?;
     Ok(())
 }

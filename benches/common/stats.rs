@@ -10,9 +10,16 @@ pub fn quantile(samples: &[f64], part: f64) -> f64 {
     sorted.get(index).copied().unwrap_or(f64::NAN)
 }
 
-/// The middle one.
+/// The middle one, or the mean of the two that are.
 pub fn median(samples: &[f64]) -> f64 {
-    quantile(samples, 0.5)
+    let mut sorted = samples.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let upper = sorted.len() / 2;
+    match sorted.len() {
+        0 => f64::NAN,
+        count if count % 2 == 1 => sorted[upper],
+        _ => f64::midpoint(sorted[upper - 1], sorted[upper]),
+    }
 }
 
 /// A median of ratios, one of each round, and where it lies with 95% confidence (bootstrap over the rounds).

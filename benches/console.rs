@@ -5,7 +5,7 @@ mod common;
 #[path = "common/records.rs"]
 mod records;
 
-use common::Proxy;
+use common::{Proxy, chance};
 use nonnocere::audit::drafts::Draft;
 use nonnocere::audit::journal::now;
 use nonnocere::audit::key::Signing;

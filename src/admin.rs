@@ -57,14 +57,22 @@ async fn operate(proxy: &Proxy, ready: &Readiness, request: &Request<Incoming>) 
         "/healthz" => text(StatusCode::OK, PLAIN, "ok\n"),
         "/readyz" if ready.get() => text(StatusCode::OK, PLAIN, "ready\n"),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "not ready\n"),
-        "/metrics" => match proxy.metrics.render(proxy.guard.waiting()) {
-            Ok(series) => text(StatusCode::OK, PROMETHEUS, series),
-            Err(error) => {
-                tracing::error!(%error, "the metrics cannot be written");
-                text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the metrics cannot be written\n")
-            }
-        },
-        _ => text(StatusCode::NOT_FOUND, PLAIN, "here are /healthz, /readyz, /metrics and /policy\n"),
+        "/health/upstreams" => json(&serde_json::json!({"upstreams": proxy.upstream.standings()})),
+        "/metrics" => metrics(proxy),
+        _ => {
+            text(StatusCode::NOT_FOUND, PLAIN, "here are /healthz, /readyz, /health/upstreams, /metrics and /policy\n")
+        }
+    }
+}
+
+fn metrics(proxy: &Proxy) -> Response<Body> {
+    proxy.metrics.upstreams(&proxy.upstream.standings());
+    match proxy.metrics.render(proxy.guard.waiting()) {
+        Ok(series) => text(StatusCode::OK, PROMETHEUS, series),
+        Err(error) => {
+            tracing::error!(%error, "the metrics cannot be written");
+            text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the metrics cannot be written\n")
+        }
     }
 }
 

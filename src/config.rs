@@ -6,10 +6,12 @@ mod console;
 mod oidc;
 mod routes;
 mod second_opinion;
+mod upstream;
 mod value;
 
 pub use console::{Attempts, Console};
 pub use oidc::Oidc;
+pub use upstream::Upstreams;
 pub use value::{LogFormat, Secret};
 
 use crate::audit::key::Public;
@@ -22,14 +24,15 @@ use crate::policy::reload::Source;
 use crate::route::{Flow, Rule};
 use config::{Environment, File, FileFormat};
 use console::RawConsole;
-use http::{HeaderValue, Uri};
 use routes::RawRoute;
 use second_opinion::RawSecondOpinion;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use value::{Span, authorization, url};
+use upstream::{RawEndpoint, RawUpstream};
+use value::Span;
 
 /// Every key with its default and its explanation.
 pub const DEFAULTS: &str = include_str!("../deploy/config.toml");
@@ -39,6 +42,8 @@ pub const DEFAULTS: &str = include_str!("../deploy/config.toml");
 pub struct RawConfig {
     server: RawServer,
     upstream: RawUpstream,
+    #[serde(default)]
+    upstreams: BTreeMap<String, RawEndpoint>,
     guard: RawGuard,
     second_opinion: RawSecondOpinion,
     audit: RawAudit,
@@ -55,15 +60,6 @@ struct RawServer {
     listen: String,
     admin_listen: String,
     drain_timeout: Span,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct RawUpstream {
-    url: String,
-    api_key: Secret,
-    connect_timeout: Span,
-    idle_timeout: Span,
-    timeout: Span,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -126,16 +122,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// How long requests in flight may take after SIGTERM.
     pub drain_timeout: Duration,
-    /// Where the LLM is; `None` for the embedded demo.
-    pub upstream_url: Option<Uri>,
-    /// Replaces the client's `Authorization`.
-    pub authorization: Option<HeaderValue>,
-    /// Until a connection to the upstream stands.
-    pub connect_timeout: Duration,
-    /// How long a connection to the upstream may be idle and still be used.
-    pub idle_timeout: Duration,
-    /// Until the upstream's whole answer is there.
-    pub upstream_timeout: Duration,
+    /// Where the LLMs are.
+    pub upstreams: Upstreams,
     /// Where the policy comes from.
     pub policy: Source,
     /// How often its files are looked at; `None` for never.
@@ -303,11 +291,11 @@ impl Config {
 
 impl RawConfig {
     fn check(self, mut faults: Vec<String>) -> Result<Config, Vec<String>> {
-        let Self { server, upstream, guard, second_opinion, audit, promotion, console, limits, log, routes } = self;
+        let Self { server, upstream, upstreams, guard, second_opinion, audit, promotion, console, limits, log, routes } =
+            self;
         let listen = address(&server.listen, "server.listen", &mut faults);
         let admin_listen = address(&server.admin_listen, "server.admin_listen", &mut faults);
-        let upstream_url = url(&upstream.url, "upstream.url", &mut faults);
-        let authorization = authorization(&upstream.api_key, "upstream.api_key", &mut faults);
+        let upstreams = upstream::checked(upstream, upstreams, &mut faults);
         let second_opinion = second_opinion.checked(&mut faults);
         for (key, value) in [
             ("guard.queue", guard.queue),
@@ -329,7 +317,7 @@ impl RawConfig {
         let audit = audit.checked(&mut faults);
         let console = console.checked(admin_listen, &mut faults);
         let flow = Flow { mode: guard.stream, speculative: guard.speculative, audience, part2: guard.part2 };
-        let routes = routes::checked(routes, flow, &mut faults);
+        let routes = routes::checked(routes, (flow, &upstreams), &mut faults);
         let callers = callers::checked(&guard, &mut faults);
         let (Some(listen), Some(admin_listen), true) = (listen, admin_listen, faults.is_empty()) else {
             return Err(faults);
@@ -339,11 +327,7 @@ impl RawConfig {
             listen,
             admin_listen,
             drain_timeout: server.drain_timeout.0,
-            upstream_url,
-            authorization,
-            connect_timeout: upstream.connect_timeout.0,
-            idle_timeout: upstream.idle_timeout.0,
-            upstream_timeout: upstream.timeout.0,
+            upstreams,
             policy,
             watch: Some(guard.watch.0).filter(|every| !every.is_zero()),
             model: Some(guard.model).filter(|path| !path.as_os_str().is_empty()),

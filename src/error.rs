@@ -106,6 +106,17 @@ impl ProxyError {
             Self::Upstream(Fault::Timeout) => {
                 upstream(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The LLM server took too long.")
             }
+            Self::Upstream(Fault::Unavailable(seconds)) => {
+                let (status, body, _) = unavailable(
+                    "upstream_unavailable",
+                    "No LLM server that serves this is available now. Try again later.",
+                );
+                (status, body, Some(*seconds))
+            }
+            Self::Upstream(Fault::UnknownModel) => {
+                let message = "No LLM server here serves the model that is asked for.";
+                (StatusCode::NOT_FOUND, envelope(message, REQUEST, Some("model"), "model_not_found"), None)
+            }
             Self::Upstream(Fault::Invalid(why)) => upstream(
                 StatusCode::BAD_GATEWAY,
                 "upstream_invalid_response",

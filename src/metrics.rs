@@ -2,10 +2,10 @@
 
 use crate::guard::Verdict;
 use crate::guard::judge::Outcome;
-use crate::upstream::Fault;
+use crate::upstream::{Fault, Standing};
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
-    core::Collector,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
 };
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ pub struct Metrics {
     queue: IntGauge,
     unavailable: IntCounterVec,
     upstream_errors: IntCounterVec,
+    endpoints: Endpoints,
     client_errors: IntCounterVec,
     reloads: IntCounterVec,
     opinions: IntCounterVec,
@@ -35,6 +36,29 @@ struct Audit {
     decisions: IntCounterVec,
     store_errors: IntCounter,
     spool_bytes: IntGauge,
+}
+
+/// Each upstream, by the name that the configuration gives it.
+struct Endpoints {
+    attempts: IntCounterVec,
+    available: IntGaugeVec,
+    in_flight: IntGaugeVec,
+}
+
+impl Endpoints {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let attempts = Opts::new(
+            "nonnocere_upstream_attempts_total",
+            "Requests that were sent to an upstream, by how its answer began: answered, error (5xx), unreachable, timeout.",
+        );
+        let available = Opts::new("nonnocere_upstream_available", "Whether an upstream is asked now: 1 or 0.");
+        let in_flight = Opts::new("nonnocere_upstream_in_flight", "Requests that an upstream is answering.");
+        Ok(Self {
+            attempts: registered(registry, IntCounterVec::new(attempts, &["endpoint", "result"])?)?,
+            available: registered(registry, IntGaugeVec::new(available, &["endpoint"])?)?,
+            in_flight: registered(registry, IntGaugeVec::new(in_flight, &["endpoint"])?)?,
+        })
+    }
 }
 
 /// A part of a request's life whose time is measured.
@@ -150,6 +174,7 @@ impl Metrics {
                 &["direction", "mode"],
             )?,
             upstream_errors: counter("nonnocere_upstream_errors_total", "Answers that did not come.", &["kind"])?,
+            endpoints: Endpoints::new(&registry)?,
             client_errors: counter(
                 "nonnocere_rejected_requests_total",
                 "Requests answered with an error.",
@@ -211,6 +236,20 @@ impl Metrics {
     /// Counts an answer of the upstream that did not come.
     pub fn upstream_failed(&self, fault: Fault) {
         self.upstream_errors.with_label_values(&[fault.id()]).inc();
+    }
+
+    /// Counts a request that was sent to an upstream, by how its answer began.
+    pub fn attempted(&self, endpoint: &str, result: &str) {
+        self.endpoints.attempts.with_label_values(&[endpoint, result]).inc();
+    }
+
+    /// Says how each upstream is now.
+    pub fn upstreams(&self, standings: &[Standing]) {
+        for standing in standings {
+            let in_flight = i64::try_from(standing.in_flight).unwrap_or(i64::MAX);
+            self.endpoints.in_flight.with_label_values(&[&standing.name]).set(in_flight);
+            self.endpoints.available.with_label_values(&[&standing.name]).set(standing.available.into());
+        }
     }
 
     /// Counts a request that was answered with an error of ours.

@@ -17,7 +17,7 @@ use crate::policy::{Action, Direction, Notice, Policy, message::Reader, rule::Re
 use crate::receive::{head, receive};
 use crate::relay::{Reading, Relay};
 use crate::response::{self, Body};
-use crate::route::{Flow, Route, Rule, route};
+use crate::route::{self, Flow, Route, Rule, route};
 use crate::upstream::{Answer, Fault, Head, Upstream};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -140,6 +140,7 @@ impl Exchange {
         let mut head = head(&request);
         let caller = proxy.callers.take(&mut head.headers)?;
         self.record.called_by(&caller);
+        head.endpoint = route::upstream(&proxy.routes, request.uri().path());
         let reader = |flow: Flow| caller.reader(head.languages(), flow);
         let (surface, flow) = match route(&proxy.routes, streaming.flow, request.method(), request.uri().path())? {
             Route::Guarded(surface, flow) => (surface, flow),
@@ -161,6 +162,7 @@ impl Exchange {
         let mut question = Question::parse(surface, receive(request, limits).await?, limits.depth)?;
         question.read_by(reader(flow));
         let asked = question.asked().clone();
+        head.model.clone_from(&asked.model);
         self.held_by(&asked, head.conversation().or(question.conversation.as_deref()));
 
         // 3 Judge the prompt; where the operator says so, the LLM begins meanwhile.

@@ -5,7 +5,7 @@ use crate::audit::journal::{Journal, Settings};
 use crate::audit::key::Signing;
 use crate::audit::retention::Retention;
 use crate::audit::spool::Spool;
-use crate::config::{Audit, Config};
+use crate::config::{Audit, Config, Upstreams};
 use crate::console::{Console, Records};
 use crate::demo;
 use crate::guard::Guard;
@@ -17,7 +17,7 @@ use crate::policy::reload::{InForce, Live};
 use crate::policy::versions::Versions;
 use crate::proxy::{self, Proxy};
 use crate::server::Server;
-use crate::upstream::{self, Upstream};
+use crate::upstream::{self, EndpointSettings, Http2, Terms, Upstream};
 use anyhow::Context;
 use bytes::Bytes;
 use http::Uri;
@@ -30,8 +30,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-const CERTIFICATES: &str = "the system's TLS certificates; install ca-certificates";
-
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -41,17 +39,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let data = bind(config.listen, "server.listen").await?;
     let admin = bind(config.admin_listen, "server.admin_listen").await?;
     let (address, admin_address) = (data.local_addr()?, admin.local_addr()?);
-    let url = match &config.upstream_url {
-        Some(url) => url.clone(),
-        None => Uri::try_from(format!("http://{}/v1", demo::start().await.context("the embedded demo")?))?,
-    };
+    let upstreams = upstreams(&config).await?;
     let metrics = Arc::new(Metrics::new()?);
     let (mut journal, mut written, mut retention) = (None, None, None);
     if let Some(audit) = &config.audit {
         let kept = self::journal(audit, &metrics).await?;
         (journal, written, retention) = (Some(kept.journal), Some(kept.written), Some(kept.retention));
     }
-    let proxy = Arc::new(proxy(&config, policy, (url, metrics, journal))?);
+    let proxy = Arc::new(proxy(&config, policy, (upstreams, metrics, journal))?);
     let ready = Arc::new(Readiness::default());
     let (stop, stopping) = watch::channel(false);
 
@@ -80,7 +75,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     ready.set(true);
     warn(&proxy);
     tracing::info!(%address, %admin_address, policy = %proxy.policy.snapshot(), model = proxy.guard.model(), "ready");
-    greet(address, admin_address, config.upstream_url.as_ref())?;
+    greet(address, admin_address, &config.upstreams)?;
 
     signals(&proxy).await?;
     tracing::info!("stopping; requests in flight may finish");
@@ -104,15 +99,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 fn proxy(
     config: &Config,
     policy: Live,
-    (url, metrics, journal): (Uri, Arc<Metrics>, Option<Journal>),
+    (upstreams, metrics, journal): (upstream::Settings, Arc<Metrics>, Option<Journal>),
 ) -> anyhow::Result<Proxy> {
     let pool = tokio::task::block_in_place(|| super::start_pool(config))?;
     let judge = config.second_opinion.clone().map(|settings| Judge::new(settings, Arc::clone(&metrics)));
-    let judge = judge.transpose().context(CERTIFICATES)?;
+    let judge = judge.transpose().context("the judge")?;
     Ok(Proxy {
         policy,
         guard: Guard::new(pool, config.manner.finish).with_judge(judge),
-        upstream: upstream(config, url)?,
+        upstream: Upstream::new(upstreams, Some(Arc::clone(&metrics)))?,
         metrics,
         journal,
         slots: Arc::new(Semaphore::new(config.limits.in_flight)),
@@ -193,16 +188,14 @@ fn server(listener: TcpListener, config: &Config, shutdown: &watch::Receiver<boo
     Server { listener, limits: config.limits.clone(), drain_timeout: config.drain_timeout, shutdown: shutdown.clone() }
 }
 
-fn upstream(config: &Config, url: Uri) -> anyhow::Result<Upstream> {
-    let settings = upstream::Settings {
-        url,
-        authorization: config.authorization.clone(),
-        connect_timeout: config.connect_timeout,
-        idle_timeout: config.idle_timeout,
-        timeout: config.upstream_timeout,
-        max_response_bytes: config.limits.response_bytes,
-    };
-    Upstream::new(settings).context(CERTIFICATES)
+/// The LLM servers, or a demo in their place.
+async fn upstreams(config: &Config) -> anyhow::Result<upstream::Settings> {
+    let Upstreams { mut endpoints, terms, attempts } = config.upstreams.clone();
+    if endpoints.is_empty() {
+        let url = Uri::try_from(format!("http://{}/v1", demo::start().await.context("the embedded demo")?))?;
+        endpoints.push(EndpointSettings::plain("demo", url, Terms { http2: Http2::Off, health: None, ..terms }));
+    }
+    Ok(upstream::Settings { endpoints, attempts, max_response_bytes: config.limits.response_bytes })
 }
 
 /// Judges a text, so that the first client does not wait for what is made at the first call; and the policy's own tests.
@@ -266,6 +259,7 @@ fn looking(config: &Config, proxy: &Arc<Proxy>, retention: Option<Retention>) ->
     let mut looking = Vec::new();
     looking.extend(retention.as_ref().map(|retention| tokio::spawn(retention.store.clone().fill())));
     looking.extend(retention.map(|retention| tokio::spawn(retention.run())));
+    looking.extend(proxy.upstream.watches().map(tokio::spawn));
     looking.extend(config.watch.map(|every| tokio::spawn(watch(Arc::clone(proxy), every))));
     if let (Some(audit), Some(versions), true) =
         (&config.audit, proxy.policy.versions(), config.promotion.benign_block_limit > 0.0)
@@ -315,9 +309,10 @@ async fn drift(versions: Versions, watch: Watch, key: Signing) {
 }
 
 /// Tells a newcomer what to try.
-fn greet(data: SocketAddr, admin: SocketAddr, upstream: Option<&Uri>) -> std::io::Result<()> {
+fn greet(data: SocketAddr, admin: SocketAddr, upstreams: &Upstreams) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let upstream = upstream.map_or_else(|| "an embedded demo, no real model".to_owned(), ToString::to_string);
+    let urls: Vec<String> = upstreams.endpoints.iter().map(|endpoint| endpoint.url.to_string()).collect();
+    let upstream = if urls.is_empty() { "an embedded demo, no real model".to_owned() } else { urls.join(", ") };
     writeln!(out, "nonnocere guards {upstream}\n  clients:   http://{data}/v1\n  operators: http://{admin}/metrics\n")?;
     for (what, content, stream) in [
         ("This one passes:", "Which checks come before starting warfarin?", false),

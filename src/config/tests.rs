@@ -14,7 +14,7 @@ fn the_embedded_defaults_are_valid() {
     let config = Config::load(&Overrides::default()).unwrap();
     assert_eq!(config.listen.port(), 8080);
     assert_eq!(config.policy, Source::named("ama"));
-    assert!(config.upstream_url.is_none() && config.workers > 0);
+    assert!(config.upstreams.endpoints.is_empty() && config.workers > 0);
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_file_and_a_flag_override_the_defaults() {
     };
     let config = Config::load(&overrides).unwrap();
     assert_eq!(config.listen.port(), 9);
-    assert_eq!(config.upstream_url.unwrap().host(), Some("b"));
+    assert_eq!(config.upstreams.endpoints[0].url.host(), Some("b"));
     assert_eq!(config.policy, Source::File("p.toml".into()));
 }
 

@@ -25,7 +25,7 @@ use nonnocere::policy::reload::{Live, Source};
 use nonnocere::proxy::{self, Proxy};
 use nonnocere::route::{Flow, Rule};
 use nonnocere::server::Server;
-use nonnocere::upstream::{Settings, Upstream};
+use nonnocere::upstream::{EndpointSettings, Settings, Terms, Upstream};
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -194,6 +194,8 @@ pub fn answer(status: u16, content_type: &str, body: &str) -> Response<Bytes> {
 /// What a test may set.
 pub struct Options {
     pub upstream: String,
+    /// Several of them, in place of `upstream`.
+    pub upstreams: Vec<EndpointSettings>,
     pub classifier: Arc<dyn Classifier>,
     pub policy: Source,
     pub limits: Limits,
@@ -216,6 +218,7 @@ impl Options {
     pub fn new(upstream: &str) -> Self {
         Self {
             upstream: upstream.to_owned(),
+            upstreams: Vec::new(),
             classifier: Arc::new(Scripted),
             journal: None,
             live: None,
@@ -292,20 +295,19 @@ impl RunningProxy {
             (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let (address, admin_address) = (listener.local_addr().unwrap(), admin.local_addr().unwrap());
         let pool = Pool::start(vec![options.classifier], 16, Duration::from_secs(10), Cache::new(1024)).unwrap();
-        let settings = Settings {
-            url: options.upstream.parse().unwrap(),
-            authorization: None,
-            connect_timeout: Duration::from_secs(5),
-            idle_timeout: options.idle_timeout,
-            timeout: options.upstream_timeout,
-            max_response_bytes: options.limits.response_bytes,
-        };
+        let mut endpoints = options.upstreams;
+        if endpoints.is_empty() {
+            let (timeout, idle_timeout) = (options.upstream_timeout, options.idle_timeout);
+            let terms = Terms { timeout, idle_timeout, ..Terms::default() };
+            endpoints.push(EndpointSettings::plain("default", options.upstream.parse().unwrap(), terms));
+        }
+        let settings = Settings { endpoints, attempts: 3, max_response_bytes: options.limits.response_bytes };
         let metrics = Arc::new(Metrics::new().unwrap());
         let judge = options.judge.map(|settings| Judge::new(settings, Arc::clone(&metrics)).unwrap());
         let proxy = Arc::new(Proxy {
             policy: options.live.unwrap_or_else(|| Live::load(options.policy).unwrap()),
             guard: Guard::new(pool, options.manner.finish).with_judge(judge),
-            upstream: Upstream::new(settings).unwrap(),
+            upstream: Upstream::new(settings, Some(Arc::clone(&metrics))).unwrap(),
             metrics,
             journal: options.journal.clone(),
             slots: Arc::new(Semaphore::new(options.limits.in_flight)),
@@ -315,6 +317,7 @@ impl RunningProxy {
             routes: options.routes,
             callers: options.callers,
         });
+        proxy.upstream.watches().for_each(|watch| drop(tokio::spawn(watch)));
         let ready = Arc::new(Readiness::default());
         let (stop, shutdown) = watch::channel(false);
         let server = |listener| Server {

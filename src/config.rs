@@ -18,6 +18,7 @@ use crate::audit::key::Public;
 use crate::caller::Callers;
 use crate::guard::judge;
 use crate::guard::stream::Mode;
+use crate::keys;
 use crate::openai::refusal::{FinishReason, Manner, Style};
 use crate::policy::message::Audience;
 use crate::policy::reload::Source;
@@ -44,6 +45,7 @@ pub struct RawConfig {
     upstream: RawUpstream,
     #[serde(default)]
     upstreams: BTreeMap<String, RawEndpoint>,
+    keys: RawKeys,
     guard: RawGuard,
     second_opinion: RawSecondOpinion,
     audit: RawAudit,
@@ -60,6 +62,12 @@ struct RawServer {
     listen: String,
     admin_listen: String,
     drain_timeout: Span,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct RawKeys {
+    file: PathBuf,
+    watch: Span,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -158,6 +166,8 @@ pub struct Config {
     pub routes: Vec<Rule>,
     /// How callers are told apart.
     pub callers: Callers,
+    /// The API keys that let them in; `None` where none are needed.
+    pub keys: Option<keys::Settings>,
 }
 
 /// How streamed answers are released.
@@ -291,26 +301,25 @@ impl Config {
 
 impl RawConfig {
     fn check(self, mut faults: Vec<String>) -> Result<Config, Vec<String>> {
-        let Self { server, upstream, upstreams, guard, second_opinion, audit, promotion, console, limits, log, routes } =
-            self;
+        let Self {
+            server,
+            upstream,
+            upstreams,
+            keys,
+            guard,
+            second_opinion,
+            audit,
+            promotion,
+            console,
+            limits,
+            log,
+            routes,
+        } = self;
         let listen = address(&server.listen, "server.listen", &mut faults);
         let admin_listen = address(&server.admin_listen, "server.admin_listen", &mut faults);
         let upstreams = upstream::checked(upstream, upstreams, &mut faults);
         let second_opinion = second_opinion.checked(&mut faults);
-        for (key, value) in [
-            ("guard.queue", guard.queue),
-            ("audit.queue", audit.queue),
-            ("audit.reviewers", audit.reviewers),
-            ("limits.body_bytes", limits.body_bytes),
-            ("limits.response_bytes", limits.response_bytes),
-            ("limits.depth", limits.depth),
-            ("limits.in_flight", limits.in_flight),
-            ("limits.connections", limits.connections),
-        ] {
-            if value == 0 {
-                faults.push(format!("{key}: expected at least 1"));
-            }
-        }
+        limits.check(&mut faults);
         let audience = audience(&guard.audience, &mut faults);
         let policy = guard.checked(&audit, &mut faults);
         promotion.check(&mut faults);
@@ -318,7 +327,9 @@ impl RawConfig {
         let console = console.checked(admin_listen, &mut faults);
         let flow = Flow { mode: guard.stream, speculative: guard.speculative, audience, part2: guard.part2 };
         let routes = routes::checked(routes, (flow, &upstreams), &mut faults);
-        let callers = callers::checked(&guard, &mut faults);
+        let has_keys = !keys.file.as_os_str().is_empty();
+        let callers = callers::checked(&guard, has_keys, &mut faults);
+        let keys = has_keys.then(|| keys.checked(&callers, &upstreams));
         let (Some(listen), Some(admin_listen), true) = (listen, admin_listen, faults.is_empty()) else {
             return Err(faults);
         };
@@ -345,12 +356,33 @@ impl RawConfig {
             log,
             routes,
             callers,
+            keys,
         })
+    }
+}
+
+impl RawKeys {
+    fn checked(self, callers: &Callers, upstreams: &Upstreams) -> keys::Settings {
+        keys::Settings {
+            file: self.file,
+            watch: Some(self.watch.0).filter(|every| !every.is_zero()),
+            tenants: callers.tenants.clone(),
+            needs_tenant: callers.tenant_required && callers.tenant_header.is_none(),
+            upstreams: upstreams.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
+        }
+    }
+}
+
+/// Faults of `values` that are none.
+fn at_least_one(values: &[(&str, usize)], faults: &mut Vec<String>) {
+    for (key, _) in values.iter().filter(|(_, value)| *value == 0) {
+        faults.push(format!("{key}: expected at least 1"));
     }
 }
 
 impl RawGuard {
     fn checked(&self, audit: &RawAudit, faults: &mut Vec<String>) -> Source {
+        at_least_one(&[("guard.queue", self.queue)], faults);
         if self.keep_alive.0.is_zero() {
             faults.push("guard.keep_alive: expected more than 0s".to_owned());
         }
@@ -364,6 +396,7 @@ impl RawGuard {
 
 impl RawAudit {
     fn checked(self, faults: &mut Vec<String>) -> Option<Audit> {
+        at_least_one(&[("audit.queue", self.queue), ("audit.reviewers", self.reviewers)], faults);
         let Self { url, required, key, sign_every, spool, spool_bytes, queue, trust, reviewers, retention, .. } = self;
         let vault = VaultSettings { key: self.vault_key, secret: self.vault_secret, retention: self.vault_retention.0 };
         let vault = self.vault.then_some(vault);
@@ -402,6 +435,17 @@ impl Promotion {
 }
 
 impl RawLimits {
+    fn check(&self, faults: &mut Vec<String>) {
+        let values = [
+            ("limits.body_bytes", self.body_bytes),
+            ("limits.response_bytes", self.response_bytes),
+            ("limits.depth", self.depth),
+            ("limits.in_flight", self.in_flight),
+            ("limits.connections", self.connections),
+        ];
+        at_least_one(&values, faults);
+    }
+
     fn checked(self) -> Limits {
         Limits {
             body_bytes: self.body_bytes,

@@ -140,7 +140,7 @@ async fn http_2_is_spoken_where_it_is_offered_or_known() {
 }
 
 #[tokio::test]
-async fn requests_over_http_2_share_a_connection_and_outlive_it() {
+async fn requests_over_http_2_run_at_once_and_outlive_a_connection() {
     let mut upstream = upstream(None).await;
     let mut endpoint = upstream.endpoint("plain");
     endpoint.terms.http2 = Http2::Only;

@@ -190,7 +190,7 @@ async fn a_post_that_may_have_been_read_is_not_sent_twice() {
     for (what, sent, status) in [
         ("before the head", &b""[..], 502),
         ("in the head", &b"HTTP/1.1 20"[..], 502),
-        ("in the body", whole_head, 502),
+        ("in the body", &whole_head[..], 502),
     ] {
         let url = rogue(move |mut stream| async move { drop(stream.write_all(sent).await) }).await;
         let other = Upstream::saying("2").await;

@@ -6,6 +6,7 @@ pub mod backtest;
 pub mod check;
 pub mod explain;
 pub mod export;
+pub mod keys;
 pub mod policy;
 pub mod promote;
 pub mod reveal;

@@ -10,6 +10,7 @@ use crate::console::{Console, Records};
 use crate::demo;
 use crate::guard::Guard;
 use crate::guard::judge::Judge;
+use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::openai::request::{Request, Surface};
 use crate::policy::drift::{self, Found, Watch};
@@ -115,8 +116,15 @@ fn proxy(
         streaming: config.streaming,
         routes: config.routes.clone(),
         callers: config.callers.clone(),
+        keys: keys(config)?.map(Arc::new),
         limits: config.limits.clone(),
     })
+}
+
+/// The API keys, where they let clients in.
+fn keys(config: &Config) -> anyhow::Result<Option<Keys>> {
+    let keys = config.keys.clone().map(Keys::load).transpose();
+    keys.map_err(|found| super::faults("the API keys are not valid; `nonnocere keys add` makes the first", &found))
 }
 
 /// The console, where there is one.
@@ -232,8 +240,11 @@ async fn signals(proxy: &Proxy) -> anyhow::Result<()> {
     }
 }
 
-/// Reads the policy again, and puts it in force if it is valid and passes its own tests.
+/// Reads the policy again, and puts it in force if it is valid and passes its own tests; and the API keys.
 async fn reload(proxy: &Proxy) {
+    if let Some(keys) = &proxy.keys {
+        drop(renew(keys, &[]));
+    }
     tell(proxy, &proxy.policy.reload(&proxy.guard).await);
 }
 
@@ -259,6 +270,8 @@ fn looking(config: &Config, proxy: &Arc<Proxy>, retention: Option<Retention>) ->
     let mut looking = Vec::new();
     looking.extend(retention.as_ref().map(|retention| tokio::spawn(retention.store.clone().fill())));
     looking.extend(retention.map(|retention| tokio::spawn(retention.run())));
+    let watched = proxy.keys.iter().filter_map(|keys| Some((Arc::clone(keys), keys.settings.watch?)));
+    looking.extend(watched.map(|(keys, every)| tokio::spawn(watch_keys(keys, every))));
     looking.extend(proxy.upstream.watches().map(tokio::spawn));
     looking.extend(config.watch.map(|every| tokio::spawn(watch(Arc::clone(proxy), every))));
     if let (Some(audit), Some(versions), true) =
@@ -269,6 +282,32 @@ fn looking(config: &Config, proxy: &Arc<Proxy>, retention: Option<Retention>) ->
         looking.push(tokio::spawn(drift(versions.clone(), watch, key)));
     }
     Ok(looking)
+}
+
+/// Looks every so often whether there are other API keys.
+async fn watch_keys(keys: Arc<Keys>, every: Duration) {
+    let mut told = Vec::new();
+    loop {
+        tokio::time::sleep(every).await;
+        told = renew(&keys, &told);
+    }
+}
+
+/// Reads the API keys where they have changed; gives what is wrong with them, which is told unless it was `told` before.
+fn renew(keys: &Keys, told: &[String]) -> Vec<String> {
+    match keys.renew() {
+        None => Vec::new(),
+        Some(Ok(count)) => {
+            tracing::info!(count, "the API keys were reloaded");
+            Vec::new()
+        }
+        Some(Err(faults)) => {
+            for fault in faults.iter().filter(|_| faults != told) {
+                tracing::error!(fault, "the API keys were not reloaded; the old ones stay valid");
+            }
+            faults
+        }
+    }
 }
 
 /// Looks every so often whether another policy is to be in force, and reloads it then.

@@ -86,7 +86,7 @@ pub(super) fn checked(
     }
     let own = |uri| EndpointSettings { authorization, tls, ..EndpointSettings::plain("default", uri, terms.clone()) };
     let only = only.map(own).into_iter();
-    let several = endpoints.into_iter().filter_map(|(name, endpoint)| endpoint.checked(&name, &raw, &terms, faults));
+    let several = endpoints.into_iter().filter_map(|(name, endpoint)| endpoint.checked((&name, &raw, &terms), faults));
     let endpoints = several.collect::<Vec<_>>().into_iter().chain(only).collect();
     Upstreams { endpoints, terms, attempts: raw.attempts }
 }
@@ -138,9 +138,7 @@ impl RawUpstream {
 impl RawEndpoint {
     fn checked(
         self,
-        name: &str,
-        all: &RawUpstream,
-        terms: &Terms,
+        (name, all, terms): (&str, &RawUpstream, &Terms),
         faults: &mut Vec<String>,
     ) -> Option<EndpointSettings> {
         let at = format!("upstreams.{name}");

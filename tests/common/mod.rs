@@ -19,6 +19,7 @@ use nonnocere::console::{Console, Records};
 use nonnocere::guard::Guard;
 use nonnocere::guard::judge::{self, Judge};
 use nonnocere::guard::stream::Mode;
+use nonnocere::keys::Keys;
 use nonnocere::metrics::Metrics;
 use nonnocere::openai::refusal::{FinishReason, Manner, Style};
 use nonnocere::policy::reload::{Live, Source};
@@ -208,6 +209,8 @@ pub struct Options {
     /// What is in force, in place of `policy`.
     pub live: Option<Live>,
     pub callers: Callers,
+    /// The API keys that let clients in.
+    pub keys: Option<Arc<Keys>>,
     pub judge: Option<judge::Settings>,
     /// What the console shows; without it, it says that there is nothing.
     pub records: Option<Records>,
@@ -223,6 +226,7 @@ impl Options {
             journal: None,
             live: None,
             callers: Callers::default(),
+            keys: None,
             judge: None,
             records: None,
             console: config::Config::load(&config::Overrides::default()).unwrap().console,
@@ -316,6 +320,7 @@ impl RunningProxy {
             streaming: options.streaming,
             routes: options.routes,
             callers: options.callers,
+            keys: options.keys,
         });
         proxy.upstream.watches().for_each(|watch| drop(tokio::spawn(watch)));
         let ready = Arc::new(Readiness::default());

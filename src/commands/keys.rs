@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 pub enum KeysCommand {
     /// Make a key; it is written to the standard output, once.
     Add {
-        #[command(flatten)]
         /// What it is for.
+        #[command(flatten)]
         wish: Wish,
     },
     /// Show what is known of all keys.

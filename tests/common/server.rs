@@ -1,7 +1,7 @@
 //! An upstream that can be killed and brought back, holds its answers, speaks TLS or HTTP/2.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
-use super::{Asked, chat_answer};
+use crate::common::{Asked, chat_answer};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};

@@ -14,7 +14,8 @@ use common::process::Process;
 use common::results::{curves, keep, rounds};
 use common::stats::{control, median, quantile};
 use common::{Fault, Proxy, texts, upstream};
-use nonnocere::classify::{Classifier, Input, onnx};
+use nonnocere::classify::encode::EMBEDDED;
+use nonnocere::classify::{Care, Classifier, Input, onnx};
 use raw::Raw;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -70,7 +71,7 @@ fn main() -> Result<(), Fault> {
 
 /// A few prompts of each length.
 fn prompts() -> Result<Vec<Vec<String>>, Fault> {
-    let tokenizer = Tokenizer::from_bytes(onnx::EMBEDDED.tokenizer)?;
+    let tokenizer = Tokenizer::from_bytes(EMBEDDED.tokenizer)?;
     let tokens = |text: &str| tokenizer.encode_fast(text, false).map_or(usize::MAX, |encoding| encoding.len());
     let of = |length: usize| {
         let one =
@@ -223,10 +224,11 @@ fn raw_calls(prompts: &[Vec<String>]) -> Result<(), Fault> {
 }
 
 fn score_calls(prompts: &[Vec<String>]) -> Result<(), Fault> {
-    let classifier = onnx::OnnxClassifier::load(&onnx::EMBEDDED)?;
+    let classifier = onnx::OnnxClassifier::load(&EMBEDDED)?;
     answer(prompts, |input| {
         let start = Instant::now();
-        classifier.score(&[input])?;
+        // As the guard asks for what is neither disguised nor held to a lower threshold.
+        classifier.score_with(&[input], Care { until: start + Duration::from_secs(60), thorough: false })?;
         Ok(start.elapsed())
     })
 }

@@ -1,8 +1,8 @@
 //! ONNX Runtime called directly with the sequences that the guard would judge: what no guard around this graph can be below.
 
 use crate::common::Fault;
+use nonnocere::classify::encode::EMBEDDED;
 use nonnocere::classify::manifest::Manifest;
-use nonnocere::classify::onnx::EMBEDDED;
 use nonnocere::classify::{Input, window};
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
@@ -51,6 +51,11 @@ impl Raw {
                 let of = match name.as_str() {
                     "input_ids" => sequence.ids.clone(),
                     "attention_mask" => vec![1; length],
+                    // It answers early where the guard would let it.
+                    "may_exit" => {
+                        values.push((name, Tensor::from_array(([1], vec![true]))?.into()));
+                        continue;
+                    }
                     _ => sequence.types.clone(),
                 };
                 values.push((name, Tensor::from_array(([1, length], of))?.into()));

@@ -22,7 +22,7 @@ UPSTREAM ?=
 CHROMIUM ?= /usr/bin/chromium
 SECONDS ?= 600
 
-.PHONY: help run test browser-test screenshots lint bench model evaluate real fuzz clean
+.PHONY: help run test browser-test screenshots lint bench bench-pictures peers instructions model evaluate real fuzz clean
 .PHONY: student start control teacher1 teacher2 distilled hybrids
 
 help: ## Say what can be made
@@ -107,8 +107,29 @@ $(REAL): tests/real/requirements.txt
 	$(TARGET)/venv-real/bin/pip install --quiet --disable-pip-version-check -r tests/real/requirements.txt
 	touch $@
 
-bench: $(RUNTIME) ## Measure what the guard adds, to an answer and to a stream, against a direct call in the same run, reading a text, a backtest, and pages of the console
-	cargo bench --locked --bench added_latency --bench streams --bench readings --bench backtest --bench console
+BENCHES = null_proxy added_latency goodput streams growth footprint readings backtest console
+
+bench: $(RUNTIME) ## Run all benchmarks (benches/README.md), or those in BENCHES; the other guards too where `make peers` installed them
+	cargo bench --locked $(addprefix --bench ,$(BENCHES))
+	if [ -n "$(filter peers,$(BENCHES))" ] || ls $(TARGET)/peers/*/installed >/dev/null 2>&1; then \
+	    cargo bench --locked --bench peers; \
+	else \
+	    echo "SKIPPED: no other guard is installed (make peers), so none is compared" >&2; \
+	fi
+
+bench-pictures: ## Draw what was measured last into docs/bench
+	cargo bench --locked --bench pictures
+
+PEERS = fastapi litellm nemo
+
+peers: $(foreach peer,$(PEERS),$(TARGET)/peers/$(peer)/installed) ## Install the other guards that `make bench` compares with
+$(TARGET)/peers/%/installed: benches/peers/%/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+instructions: $(RUNTIME) ## Hold the instructions of the pure paths against benches/instructions.json (needs valgrind); UPDATE=1 writes it anew
+	cargo bench --locked --profile dev --bench instructions -- $(if $(UPDATE),--update)
 
 TRAIN = $(PYTHON_MODEL) -m classifier.train --data $(DATA) --corpus $(CORPUS)
 

@@ -5,7 +5,7 @@ mod common;
 #[path = "common/records.rs"]
 mod records;
 
-use common::Proxy;
+use common::{Proxy, chance};
 use nonnocere::audit::drafts::Draft;
 use nonnocere::audit::journal::now;
 use nonnocere::audit::key::Signing;
@@ -240,7 +240,7 @@ fn pages(month: Month) -> Vec<(&'static str, String)> {
 }
 
 /// Has the release binary show each page, over HTTP, as a browser asks for it.
-async fn whole_pages(store: &Store, month: Month) -> Result<(), Box<dyn std::error::Error>> {
+async fn whole_pages(store: &Store, month: Month) -> Result<(), common::Fault> {
     let key = Signing::open(&kept("console.key"))?;
     if store.account("bench").await?.is_none() {
         // Nobody signs in by it: the session is opened here.
@@ -292,7 +292,7 @@ async fn whole_pages(store: &Store, month: Month) -> Result<(), Box<dyn std::err
     Ok(())
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), common::Fault> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let (store, month) = seeded().await?;
         whole_pages(&store, month).await?;

@@ -58,8 +58,11 @@ async fn operate(proxy: &Proxy, ready: &Readiness, request: &Request<Incoming>) 
         "/healthz" => text(StatusCode::OK, PLAIN, "ok\n"),
         "/readyz" if ready.get() => text(StatusCode::OK, PLAIN, "ready\n"),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "not ready\n"),
+        "/health/upstreams" => json(&serde_json::json!({"upstreams": proxy.upstream.standings()})),
         "/metrics" => metrics(proxy, request.headers()),
-        _ => text(StatusCode::NOT_FOUND, PLAIN, "here are /healthz, /readyz, /metrics and /policy\n"),
+        _ => {
+            text(StatusCode::NOT_FOUND, PLAIN, "here are /healthz, /readyz, /health/upstreams, /metrics and /policy\n")
+        }
     }
 }
 
@@ -75,6 +78,7 @@ fn metrics(proxy: &Proxy, headers: &HeaderMap) -> Response<Body> {
         unstored: proxy.journal.as_ref().map_or(0, Journal::waiting),
         policies: policies.filter_map(|(role, policy)| Some((role, policy?.to_string()))).collect(),
         model: proxy.guard.model().to_owned(),
+        upstreams: proxy.upstream.standings(),
     };
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let format = Format::accepted(accept);

@@ -1,11 +1,12 @@
-//! Who calls, as far as a trusted gateway in front says it by headers: whose request it is, and for which user.
+//! Who calls, as far as a trusted gateway in front says it by headers, or an API key: whose request it is, and for which user.
 //!
 //! A tenant is one of a closed list, so that nobody can make up another by a typing error, and rules for it be passed by
 //! unseen. What these headers say is said to us: the upstream does not get them.
 
 use crate::error::ProxyError;
+use crate::keys::Key;
 use crate::policy::Policy;
-use crate::policy::message::{Languages, Reader};
+use crate::policy::message::{Audience, Languages, Reader};
 use crate::route::Flow;
 use http::{HeaderMap, HeaderName};
 use std::collections::BTreeSet;
@@ -37,15 +38,21 @@ pub struct Caller {
     pub user: Option<String>,
     /// Whether it says that the request is about records of substance-use treatment.
     pub part2: bool,
+    /// The id of the API key that was shown.
+    pub key: Option<Arc<str>>,
+    /// Who is served, where the key says so.
+    pub audience: Option<Audience>,
+    /// Which upstream serves it, where the key says so.
+    pub upstream: Option<Arc<str>>,
 }
 
 impl Callers {
-    /// Who calls, by headers that are taken out.
+    /// Who calls, by headers that are taken out, and by an API key.
     ///
     /// # Errors
-    /// When no tenant is named where one must be, or one that is not known.
-    pub fn take(&self, headers: &mut HeaderMap) -> Result<Caller, ProxyError> {
-        let tenant = self.tenant(headers)?;
+    /// When no tenant is named where one must be, or one that is not known, or another than the key's.
+    pub fn take(&self, headers: &mut HeaderMap, key: Option<&Key>) -> Result<Caller, ProxyError> {
+        let tenant = self.tenant(headers, key.and_then(|key| key.tenant.as_ref()))?;
         let user = self.user_header.as_ref().and_then(|name| headers.get(name)?.to_str().ok());
         let user = user.map(str::trim).filter(|user| !user.is_empty()).map(str::to_owned);
         // Whatever is not a plain no is meant to be careful.
@@ -53,13 +60,19 @@ impl Callers {
         for name in [self.tenant_header.as_ref(), self.user_header.as_ref(), Some(&PART2)].into_iter().flatten() {
             headers.remove(name);
         }
-        Ok(Caller { tenant, user, part2 })
+        let (audience, upstream) = (key.and_then(|key| key.audience), key.and_then(|key| key.upstream.clone()));
+        Ok(Caller { tenant, user, part2, key: key.map(|key| key.id.as_str().into()), audience, upstream })
     }
 
-    fn tenant(&self, headers: &HeaderMap) -> Result<Option<Arc<str>>, ProxyError> {
-        let Some(header) = &self.tenant_header else { return Ok(None) };
+    fn tenant(&self, headers: &HeaderMap, of_key: Option<&Arc<str>>) -> Result<Option<Arc<str>>, ProxyError> {
+        let Some(header) = &self.tenant_header else { return Ok(of_key.cloned()) };
         let mut named = headers.get_all(header).iter();
         match (named.next(), named.next()) {
+            // What the key says needs no header, and none can say otherwise.
+            (None, _) if of_key.is_some() => Ok(of_key.cloned()),
+            (Some(name), _) if of_key.is_some_and(|tenant| name != &**tenant) => {
+                Err(ProxyError::UnknownTenant(header.clone()))
+            }
             (None, _) if self.tenant_required => Err(ProxyError::NoTenant(header.clone())),
             (None, _) => Ok(None),
             (Some(name), None) => {
@@ -90,7 +103,12 @@ impl Caller {
     #[must_use]
     pub fn reader(&self, languages: Languages, flow: Flow) -> Reader {
         let Flow { audience, part2, .. } = flow;
-        Reader { languages, audience, tenant: self.tenant.clone(), part2: part2 || self.part2 }
+        Reader {
+            languages,
+            audience: self.audience.or(audience),
+            tenant: self.tenant.clone(),
+            part2: part2 || self.part2,
+        }
     }
 }
 
@@ -119,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_tenant_is_one_of_the_list_and_named_once() {
-        let of = |named: &[(&'static str, &'static str)]| callers().take(&mut headers(named));
+        let of = |named: &[(&'static str, &'static str)]| callers().take(&mut headers(named), None);
         assert_eq!(of(&[("x-tenant", "west")]).ok().and_then(|caller| caller.tenant).as_deref(), Some("west"));
         assert!(of(&[]).is_ok_and(|caller| caller.tenant.is_none()));
         for wrong in ["", "West", "west,st-anna", "other", "west/../st-anna"] {
@@ -127,23 +145,25 @@ mod tests {
         }
         assert!(matches!(of(&[("x-tenant", "west"), ("x-tenant", "west")]), Err(ProxyError::UnknownTenant(_))));
         let strict = Callers { tenant_required: true, ..callers() };
-        assert!(matches!(strict.take(&mut HeaderMap::new()), Err(ProxyError::NoTenant(_))));
+        assert!(matches!(strict.take(&mut HeaderMap::new(), None), Err(ProxyError::NoTenant(_))));
         // Without a header of the operator's, nobody can name a tenant.
-        assert!(Callers::default().take(&mut headers(&[("x-tenant", "west")])).is_ok_and(|one| one.tenant.is_none()));
+        assert!(
+            Callers::default().take(&mut headers(&[("x-tenant", "west")]), None).is_ok_and(|one| one.tenant.is_none())
+        );
     }
 
     #[test]
     fn what_is_said_to_us_goes_no_further() {
         let mut all =
             headers(&[("x-tenant", "west"), ("x-user", " maria "), ("x-nonnocere-part2", "true"), ("a", "b")]);
-        let caller = callers().take(&mut all).unwrap();
+        let caller = callers().take(&mut all, None).unwrap();
         assert_eq!((caller.user.as_deref(), caller.part2), (Some("maria"), true));
         assert_eq!(all.keys().collect::<Vec<_>>(), ["a"]);
     }
 
     #[test]
     fn whatever_is_not_a_plain_no_is_careful() {
-        let of = |said: &'static str| callers().take(&mut headers(&[("x-nonnocere-part2", said)])).unwrap().part2;
+        let of = |said: &'static str| callers().take(&mut headers(&[("x-nonnocere-part2", said)]), None).unwrap().part2;
         assert_eq!(["true", "TRUE", "1", "yes", ""].map(of), [true; 5]);
         assert_eq!(["false", "False"].map(of), [false; 2]);
     }

@@ -6,30 +6,34 @@ mod console;
 mod oidc;
 mod routes;
 mod second_opinion;
+mod upstream;
 mod value;
 
 pub use console::{Attempts, Console};
 pub use oidc::Oidc;
+pub use upstream::Upstreams;
 pub use value::{LogFormat, Secret};
 
 use crate::audit::key::Public;
 use crate::caller::Callers;
 use crate::guard::judge;
 use crate::guard::stream::Mode;
+use crate::keys;
 use crate::openai::refusal::{FinishReason, Manner, Style};
 use crate::policy::message::Audience;
 use crate::policy::reload::Source;
 use crate::route::{Flow, Rule};
 use config::{Environment, File, FileFormat};
 use console::RawConsole;
-use http::{HeaderValue, Uri};
 use routes::RawRoute;
 use second_opinion::RawSecondOpinion;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use value::{Span, authorization, url};
+use upstream::{RawEndpoint, RawUpstream};
+use value::Span;
 
 /// Every key with its default and its explanation.
 pub const DEFAULTS: &str = include_str!("../deploy/config.toml");
@@ -39,6 +43,9 @@ pub const DEFAULTS: &str = include_str!("../deploy/config.toml");
 pub struct RawConfig {
     server: RawServer,
     upstream: RawUpstream,
+    #[serde(default)]
+    upstreams: BTreeMap<String, RawEndpoint>,
+    keys: RawKeys,
     guard: RawGuard,
     second_opinion: RawSecondOpinion,
     audit: RawAudit,
@@ -58,12 +65,9 @@ struct RawServer {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct RawUpstream {
-    url: String,
-    api_key: Secret,
-    connect_timeout: Span,
-    idle_timeout: Span,
-    timeout: Span,
+struct RawKeys {
+    file: PathBuf,
+    watch: Span,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -127,16 +131,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// How long requests in flight may take after SIGTERM.
     pub drain_timeout: Duration,
-    /// Where the LLM is; `None` for the embedded demo.
-    pub upstream_url: Option<Uri>,
-    /// Replaces the client's `Authorization`.
-    pub authorization: Option<HeaderValue>,
-    /// Until a connection to the upstream stands.
-    pub connect_timeout: Duration,
-    /// How long a connection to the upstream may be idle and still be used.
-    pub idle_timeout: Duration,
-    /// Until the upstream's whole answer is there.
-    pub upstream_timeout: Duration,
+    /// Where the LLMs are.
+    pub upstreams: Upstreams,
     /// Where the policy comes from.
     pub policy: Source,
     /// How often its files are looked at; `None` for never.
@@ -173,6 +169,8 @@ pub struct Config {
     pub routes: Vec<Rule>,
     /// How callers are told apart.
     pub callers: Callers,
+    /// The API keys that let them in; `None` where none are needed.
+    pub keys: Option<keys::Settings>,
 }
 
 /// How streamed answers are released.
@@ -307,34 +305,35 @@ impl Config {
 
 impl RawConfig {
     fn check(self, mut faults: Vec<String>) -> Result<Config, Vec<String>> {
-        let Self { server, upstream, guard, second_opinion, audit, promotion, console, limits, log, routes } = self;
+        let Self {
+            server,
+            upstream,
+            upstreams,
+            keys,
+            guard,
+            second_opinion,
+            audit,
+            promotion,
+            console,
+            limits,
+            log,
+            routes,
+        } = self;
         let listen = address(&server.listen, "server.listen", &mut faults);
         let admin_listen = address(&server.admin_listen, "server.admin_listen", &mut faults);
-        let upstream_url = url(&upstream.url, "upstream.url", &mut faults);
-        let authorization = authorization(&upstream.api_key, "upstream.api_key", &mut faults);
+        let upstreams = upstream::checked(upstream, upstreams, &mut faults);
         let second_opinion = second_opinion.checked(&mut faults);
-        for (key, value) in [
-            ("guard.queue", guard.queue),
-            ("audit.queue", audit.queue),
-            ("audit.reviewers", audit.reviewers),
-            ("limits.body_bytes", limits.body_bytes),
-            ("limits.response_bytes", limits.response_bytes),
-            ("limits.depth", limits.depth),
-            ("limits.in_flight", limits.in_flight),
-            ("limits.connections", limits.connections),
-        ] {
-            if value == 0 {
-                faults.push(format!("{key}: expected at least 1"));
-            }
-        }
+        limits.check(&mut faults);
         let audience = audience(&guard.audience, &mut faults);
         let policy = guard.checked(&audit, &mut faults);
         promotion.check(&mut faults);
         let audit = audit.checked(&mut faults);
         let console = console.checked(admin_listen, &mut faults);
         let flow = Flow { mode: guard.stream, speculative: guard.speculative, audience, part2: guard.part2 };
-        let routes = routes::checked(routes, flow, &mut faults);
-        let callers = callers::checked(&guard, &mut faults);
+        let routes = routes::checked(routes, (flow, &upstreams), &mut faults);
+        let has_keys = !keys.file.as_os_str().is_empty();
+        let callers = callers::checked(&guard, has_keys, &mut faults);
+        let keys = has_keys.then(|| keys.checked(&callers, &upstreams));
         let (Some(listen), Some(admin_listen), true) = (listen, admin_listen, faults.is_empty()) else {
             return Err(faults);
         };
@@ -343,11 +342,7 @@ impl RawConfig {
             listen,
             admin_listen,
             drain_timeout: server.drain_timeout.0,
-            upstream_url,
-            authorization,
-            connect_timeout: upstream.connect_timeout.0,
-            idle_timeout: upstream.idle_timeout.0,
-            upstream_timeout: upstream.timeout.0,
+            upstreams,
             policy,
             watch: Some(guard.watch.0).filter(|every| !every.is_zero()),
             model: Some(guard.model).filter(|path| !path.as_os_str().is_empty()),
@@ -366,12 +361,33 @@ impl RawConfig {
             log,
             routes,
             callers,
+            keys,
         })
+    }
+}
+
+impl RawKeys {
+    fn checked(self, callers: &Callers, upstreams: &Upstreams) -> keys::Settings {
+        keys::Settings {
+            file: self.file,
+            watch: Some(self.watch.0).filter(|every| !every.is_zero()),
+            tenants: callers.tenants.clone(),
+            needs_tenant: callers.tenant_required && callers.tenant_header.is_none(),
+            upstreams: upstreams.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
+        }
+    }
+}
+
+/// Faults of `values` that are none.
+fn at_least_one(values: &[(&str, usize)], faults: &mut Vec<String>) {
+    for (key, _) in values.iter().filter(|(_, value)| *value == 0) {
+        faults.push(format!("{key}: expected at least 1"));
     }
 }
 
 impl RawGuard {
     fn checked(&self, audit: &RawAudit, faults: &mut Vec<String>) -> Source {
+        at_least_one(&[("guard.queue", self.queue)], faults);
         if self.keep_alive.0.is_zero() {
             faults.push("guard.keep_alive: expected more than 0s".to_owned());
         }
@@ -385,6 +401,7 @@ impl RawGuard {
 
 impl RawAudit {
     fn checked(self, faults: &mut Vec<String>) -> Option<Audit> {
+        at_least_one(&[("audit.queue", self.queue), ("audit.reviewers", self.reviewers)], faults);
         let Self { url, required, key, sign_every, spool, spool_bytes, queue, trust, reviewers, retention, .. } = self;
         let vault = VaultSettings { key: self.vault_key, secret: self.vault_secret, retention: self.vault_retention.0 };
         let vault = self.vault.then_some(vault);
@@ -423,6 +440,17 @@ impl Promotion {
 }
 
 impl RawLimits {
+    fn check(&self, faults: &mut Vec<String>) {
+        let values = [
+            ("limits.body_bytes", self.body_bytes),
+            ("limits.response_bytes", self.response_bytes),
+            ("limits.depth", self.depth),
+            ("limits.in_flight", self.in_flight),
+            ("limits.connections", self.connections),
+        ];
+        at_least_one(&values, faults);
+    }
+
     fn checked(self) -> Limits {
         Limits {
             body_bytes: self.body_bytes,

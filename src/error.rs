@@ -2,6 +2,7 @@
 
 use crate::classify::pool::Unavailable;
 use crate::decompress::KNOWN;
+use crate::keys::Limit;
 use crate::openai::error::envelope;
 use crate::openai::request::Invalid;
 use crate::upstream::Fault;
@@ -29,6 +30,12 @@ pub enum ProxyError {
     UnknownTenant(HeaderName),
     /// The header of the gateway that must name the tenant is not there.
     NoTenant(HeaderName),
+    /// No API key is shown where one must be.
+    NoKey,
+    /// The API key that is shown is not valid.
+    UnknownKey,
+    /// More is asked by an API key than may be; to be tried again after so many seconds.
+    Limited(Limit, u32),
     /// More requests are in flight than `limits.in_flight`.
     Overloaded,
     /// The model cannot judge, and the policy fails closed.
@@ -89,6 +96,9 @@ impl ProxyError {
             }
             Self::UnknownTenant(header) => tenant("unknown_tenant", header, "names no tenant that is known"),
             Self::NoTenant(header) => tenant("tenant_required", header, "must name the tenant"),
+            Self::NoKey => key("No API key is shown. Send one as \"Authorization: Bearer nnc_…\"."),
+            Self::UnknownKey => key("The API key is not valid, or is not any more."),
+            Self::Limited(limit, seconds) => limited(*limit, *seconds),
             Self::Overloaded | Self::Unavailable(Unavailable::QueueFull) => {
                 unavailable("overloaded", "More is asked than can be checked now. Try again in a moment.")
             }
@@ -100,17 +110,7 @@ impl ProxyError {
                 "audit_unavailable",
                 "The decision cannot be recorded now, so nothing is passed on. Try again in a moment.",
             ),
-            Self::Upstream(Fault::Unreachable) => {
-                upstream(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The LLM server cannot be reached.")
-            }
-            Self::Upstream(Fault::Timeout) => {
-                upstream(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The LLM server took too long.")
-            }
-            Self::Upstream(Fault::Invalid(why)) => upstream(
-                StatusCode::BAD_GATEWAY,
-                "upstream_invalid_response",
-                &format!("The answer of the LLM server cannot be checked, so it is withheld: {why}."),
-            ),
+            Self::Upstream(fault) => upstream(*fault),
         };
         ErrorAnswer { status, body, retry_after }
     }
@@ -128,8 +128,42 @@ fn unavailable(code: &str, message: &str) -> Row {
     (StatusCode::SERVICE_UNAVAILABLE, envelope(message, "server_error", None, code), Some(1))
 }
 
-fn upstream(status: StatusCode, code: &str, message: &str) -> Row {
-    (status, envelope(message, "server_error", None, code), None)
+fn key(message: &str) -> Row {
+    (StatusCode::UNAUTHORIZED, envelope(message, "invalid_request_error", None, "invalid_api_key"), None)
+}
+
+fn limited(limit: Limit, seconds: u32) -> Row {
+    let (message, kind) = match limit {
+        Limit::Requests => ("More requests are sent by this API key than it may send in a minute.", "requests"),
+        Limit::Bytes => ("More bytes are sent by this API key than it may send in a minute.", "bytes"),
+        Limit::InFlight => ("More requests are sent at once by this API key than it may send.", "requests"),
+    };
+    (StatusCode::TOO_MANY_REQUESTS, envelope(message, kind, None, "rate_limit_exceeded"), Some(seconds))
+}
+
+fn upstream(fault: Fault) -> Row {
+    let failed = |status, code: &str, message: &str| (status, envelope(message, "server_error", None, code), None);
+    match fault {
+        Fault::Unreachable => {
+            failed(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The LLM server cannot be reached.")
+        }
+        Fault::Timeout => failed(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The LLM server took too long."),
+        Fault::Invalid(why) => failed(
+            StatusCode::BAD_GATEWAY,
+            "upstream_invalid_response",
+            &format!("The answer of the LLM server cannot be checked, so it is withheld: {why}."),
+        ),
+        Fault::Unavailable(seconds) => {
+            let message = "No LLM server that serves this is available now. Try again later.";
+            let (status, body, _) = unavailable("upstream_unavailable", message);
+            (status, body, Some(seconds))
+        }
+        Fault::UnknownModel => {
+            let message = "No LLM server here serves the model that is asked for.";
+            let body = envelope(message, "invalid_request_error", Some("model"), "model_not_found");
+            (StatusCode::NOT_FOUND, body, None)
+        }
+    }
 }
 
 impl From<Invalid> for ProxyError {

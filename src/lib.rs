@@ -7,7 +7,7 @@
 //!
 //! 1. [`server`] accepts the connection and holds the client to its time limits.
 //! 2. [`proxy::handle`] is the page that names all that follows. It takes one snapshot of the policy, hears who calls
-//!    ([`caller`]), finds the [`mod@route`], and has the body read by [`receive`], which has it [`decompress`]ed.
+//!    ([`keys`], [`caller`]), finds the [`mod@route`], and has the body read by [`receive`], which has it [`decompress`]ed.
 //! 3. [`openai::request`] derives from the bytes the texts that the LLM will read, whichever surface it is asked by.
 //! 4. [`guard`] judges them: which texts, in which context. [`detect`] reads what they say behind their characters, a
 //!    [`classify::Classifier`] gives [`classify::Scores`], and [`policy::Policy::decide`] turns them into a
@@ -48,6 +48,8 @@ pub mod proxy;
 pub mod route;
 
 pub mod receive;
+
+pub mod keys;
 
 pub mod caller;
 

@@ -20,6 +20,7 @@ use nonnocere::audit::export::Format;
 use nonnocere::audit::label::{Label, Mark};
 use nonnocere::commands;
 use nonnocere::commands::account::AccountCommand;
+use nonnocere::commands::keys::KeysCommand;
 use nonnocere::commands::promote::Back;
 use nonnocere::config::{Config, Log, LogFormat, Overrides};
 use nonnocere::policy::tune::Target;
@@ -61,6 +62,13 @@ enum Command {
         settings: Settings,
         #[command(subcommand)]
         command: AuditCommand,
+    },
+    /// Look after the API keys of clients.
+    Keys {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(subcommand)]
+        command: KeysCommand,
     },
     /// Look after the console.
     Console {
@@ -355,6 +363,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
         Command::Audit { settings, command } => audit(&settings.load(None)?, command),
+        Command::Keys { settings, command } => {
+            commands::keys::run(&settings.load(None)?, command)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Console { settings, command: ConsoleCommand::Account(command) } => {
             runtime()?.block_on(commands::account::run(&settings.load(None)?, command))?;
             Ok(ExitCode::SUCCESS)

@@ -2,11 +2,12 @@
 
 use crate::audit::journal::Journal;
 use crate::audit::{Record, said};
-use crate::caller::Callers;
+use crate::caller::{Caller, Callers};
 use crate::config::{Limits, Streaming};
 use crate::error::ProxyError;
 use crate::guard::stream::Stream;
 use crate::guard::{self, Cleared, Guard, Outcome, Substitute, Verdict, ahead, annotate};
+use crate::keys::{Keys, Pass};
 use crate::metrics::{InFlight, Metrics, Stage};
 use crate::openai::completion::Completion;
 use crate::openai::refusal::Manner;
@@ -17,7 +18,7 @@ use crate::policy::{Action, Direction, Notice, Policy, message::Reader, rule::Re
 use crate::receive::{head, receive};
 use crate::relay::{Reading, Relay};
 use crate::response::{self, Body};
-use crate::route::{Flow, Route, Rule, route};
+use crate::route::{self, Flow, Route, Rule, route};
 use crate::upstream::{Answer, Fault, Head, Upstream};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -52,6 +53,8 @@ pub struct Proxy {
     pub routes: Vec<Rule>,
     /// How callers are told apart.
     pub callers: Callers,
+    /// The API keys that let them in; without, whoever reaches the port is served.
+    pub keys: Option<Arc<Keys>>,
 }
 
 /// One request on its way: what it is held against, what is recorded of it, and the place that it takes.
@@ -62,6 +65,8 @@ pub struct Exchange {
     pub(crate) record: Record,
     /// What someone who needs help now gets if there is no answer.
     help: Option<(Asked, Notice)>,
+    /// What lets it in, where API keys do.
+    pass: Option<Pass>,
     slot: Option<OwnedSemaphorePermit>,
     _in_flight: InFlight,
 }
@@ -88,8 +93,16 @@ pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>) -> Response<
     let policy = Arc::clone(&in_force.policy);
     let record = Record::begin(policy.to_string(), proxy.guard.model().to_owned(), proxy.journal.clone());
     let (proxy, _in_flight) = (Arc::clone(proxy), proxy.metrics.enter());
-    let mut exchange =
-        Exchange { proxy: Arc::clone(&proxy), in_force, policy, record, help: None, slot: None, _in_flight };
+    let mut exchange = Exchange {
+        proxy: Arc::clone(&proxy),
+        in_force,
+        policy,
+        record,
+        help: None,
+        pass: None,
+        slot: None,
+        _in_flight,
+    };
     let answered = exchange.answer(request).await;
     // 7 Record: where nothing may be answered unrecorded, what was decided is stored first.
     if let Err(error) = &answered {
@@ -135,11 +148,8 @@ impl Exchange {
         // 1 Route.
         let proxy = Arc::clone(&self.proxy);
         let Proxy { upstream, limits, metrics, guard, streaming, .. } = &*proxy;
-        let slot = Arc::clone(&proxy.slots).try_acquire_owned();
-        self.slot = Some(slot.map_err(|_| ProxyError::Overloaded)?);
         let mut head = head(&request);
-        let caller = proxy.callers.take(&mut head.headers)?;
-        self.record.called_by(&caller);
+        let caller = self.admit(&mut head, request.uri().path())?;
         let reader = |flow: Flow| caller.reader(head.languages(), flow);
         let (surface, flow) = match route(&proxy.routes, streaming.flow, request.method(), request.uri().path())? {
             Route::Guarded(surface, flow) => (surface, flow),
@@ -151,16 +161,17 @@ impl Exchange {
             }
             Route::Verdict(plug) => return self.verdict(plug, &reader(streaming.flow), request).await,
             Route::Pass => {
-                let body = receive(request, limits).await?;
+                let body = self.receive(request).await?;
                 let answer = upstream.pass(head, body).await?;
                 return Ok(Answered::Whole(response::unjudged(answer.whole().await?)));
             }
         };
 
         // 2 Which texts will the LLM read?
-        let mut question = Question::parse(surface, receive(request, limits).await?, limits.depth)?;
+        let mut question = Question::parse(surface, self.receive(request).await?, limits.depth)?;
         question.read_by(reader(flow));
         let asked = question.asked().clone();
+        head.model.clone_from(&asked.model);
         self.held_by(&asked, head.conversation().or(question.conversation.as_deref()));
 
         // 3 Judge the prompt; where the operator says so, the LLM begins meanwhile.
@@ -202,6 +213,24 @@ impl Exchange {
         // 6 Judge the completion: only what was cleared can be written.
         let again = self.policy.rewrites(Direction::Completion, Rewrite::Regenerate).then(|| (head.clone(), cleared));
         self.complete(Sent { asked, flow, again }, answer?).await
+    }
+
+    /// Lets a request in as who says so, its API key and the gateway, and says who must serve it.
+    fn admit(&mut self, head: &mut Head, path: &str) -> Result<Caller, ProxyError> {
+        let Proxy { keys, slots, callers, routes, .. } = &*self.proxy;
+        self.pass = keys.as_ref().map(|keys| keys.admit(&mut head.headers)).transpose()?;
+        self.slot = Some(Arc::clone(slots).try_acquire_owned().map_err(|_| ProxyError::Overloaded)?);
+        let caller = callers.take(&mut head.headers, self.pass.as_ref().map(|pass| &*pass.key))?;
+        self.record.called_by(&caller);
+        head.endpoint = caller.upstream.clone().or_else(|| route::upstream(routes, path));
+        Ok(caller)
+    }
+
+    /// The whole body, as far as whoever sends it may send so much.
+    async fn receive(&self, request: Request<Incoming>) -> Result<Bytes, ProxyError> {
+        let body = receive(request, &self.proxy.limits).await?;
+        self.pass.as_ref().map_or(Ok(()), |pass| pass.spend(body.len()))?;
+        Ok(body)
     }
 
     /// Has the policy hold that is for the conversation of what is asked: all of its turns by one, where there is a canary.
@@ -296,7 +325,7 @@ impl Exchange {
     ) -> Result<Answered, ProxyError> {
         let Proxy { limits, metrics, guard, .. } = &*self.proxy;
         let headers = request.headers().clone();
-        let body = plug::read(&receive(request, limits).await?, limits.depth)?;
+        let body = plug::read(&self.receive(request).await?, limits.depth)?;
         self.record.asked_verdict(plug, reader, user(&body).as_deref());
         let start = Instant::now();
         let report = plug::answer(plug, (guard, &self.policy, reader), (&headers, &body), limits.depth).await?;

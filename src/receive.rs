@@ -41,5 +41,6 @@ pub fn head<B>(request: &Request<B>) -> Head {
         // Below the base URL, which ends in /v1; a path such as /v1x is another one.
         path: path.strip_prefix("/v1").filter(|rest| rest.starts_with(['/', '?'])).unwrap_or(path).to_owned(),
         headers: request.headers().clone(),
+        ..Head::default()
     }
 }

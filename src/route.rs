@@ -6,6 +6,7 @@ use crate::openai::request::Surface;
 use crate::plug::Plug;
 use crate::policy::message::Audience;
 use http::Method;
+use std::sync::Arc;
 
 /// Which way a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Rule {
     pub path: String,
     /// What is done.
     pub action: Action,
+    /// The upstream that serves it; `None` for those that serve the model.
+    pub upstream: Option<Arc<str>>,
 }
 
 /// What a rule does with a path.
@@ -60,6 +63,12 @@ impl Rule {
             None => path == self.path,
         }
     }
+}
+
+/// The upstream that must serve a path, where a rule says so.
+#[must_use]
+pub fn upstream(rules: &[Rule], path: &str) -> Option<Arc<str>> {
+    rules.iter().find(|rule| rule.covers(path))?.upstream.clone()
 }
 
 /// The route of a request; the first of `rules` that covers the path decides, then what is built in, which flows as
@@ -134,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_covers_a_path_decides() {
-        let rule = |path: &str, action| Rule { path: path.to_owned(), action };
+        let rule = |path: &str, action| Rule { path: path.to_owned(), action, upstream: None };
         let rules = [
             rule("/v1/files/private", Action::Deny),
             rule("/v1/files*", Action::Pass),
@@ -151,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_path_that_two_readers_may_read_differently_is_denied() {
-        let rules = [Rule { path: "/v1/files*".to_owned(), action: Action::Pass }];
+        let rules = [Rule { path: "/v1/files*".to_owned(), action: Action::Pass, upstream: None }];
         for path in [
             "/v1/files/../chat/completions",
             "/v1/files/%2e%2e/x",

@@ -117,7 +117,14 @@ async fn what_was_counted_under_a_policy_goes_after_the_next_change_but_one() {
     let policy = proxy.proxy.policy.snapshot().to_string();
     let served = |policies: &[&str]| {
         let policies = policies.iter().map(|policy| ("stable", (*policy).to_owned())).collect();
-        let now = Now { waiting: 0, work: proxy.proxy.guard.work(), unstored: 0, policies, model: "m".to_owned() };
+        let now = Now {
+            waiting: 0,
+            work: proxy.proxy.guard.work(),
+            unstored: 0,
+            policies,
+            model: "m".to_owned(),
+            upstreams: vec![],
+        };
         let text = proxy.proxy.metrics.render(&now, Format::OpenMetrics).unwrap();
         String::from_utf8(text).unwrap()
     };
@@ -167,7 +174,14 @@ async fn what_reviewers_settled_is_looked_up() {
     }
     let metrics = Arc::new(Metrics::new().unwrap());
     let following = tokio::spawn(reviews::follow(store, 1, Arc::clone(&metrics)));
-    let now = Now { waiting: 0, work: Default::default(), unstored: 0, policies: vec![], model: "m".to_owned() };
+    let now = Now {
+        waiting: 0,
+        work: Default::default(),
+        unstored: 0,
+        policies: vec![],
+        model: "m".to_owned(),
+        upstreams: vec![],
+    };
     loop {
         let text = String::from_utf8(metrics.render(&now, Format::Prometheus).unwrap()).unwrap();
         if text.contains("nonnocere_reviewed_decisions{decision=\"stopped\",found=\"wrong\"} 2") {

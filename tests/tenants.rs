@@ -197,7 +197,7 @@ async fn what_the_gateway_says_is_not_sent_on() {
     let folder = tempfile::tempdir().unwrap();
     let upstream = ScriptedUpstream::saying("Fine.").await;
     let mut options = options(&upstream, folder.path());
-    options.routes = vec![Rule { path: "/v1/files*".to_owned(), action: Action::Pass }];
+    options.routes = vec![Rule { path: "/v1/files*".to_owned(), action: Action::Pass, upstream: None }];
     let proxy = RunningProxy::start(options).await;
     let said = [("x-tenant", "west"), ("x-user", "maria"), ("x-nonnocere-part2", "true"), ("x-other", "o")];
     for path in [CHAT, "/v1/files"] {
@@ -275,7 +275,7 @@ async fn requests_about_treatment_are_marked_and_a_client_can_only_mark_more() {
     let mut options = Options { journal: Some(journal), ..options(&upstream, folder.path()) };
     let flow = Flow { mode: Mode::Window, speculative: false, audience: None, part2: true };
     let path = "/treatment/chat".to_owned();
-    options.routes = vec![Rule { path, action: Action::Guard(Surface::Chat, flow) }];
+    options.routes = vec![Rule { path, action: Action::Guard(Surface::Chat, flow), upstream: None }];
     let proxy = RunningProxy::start(options).await;
     let asked = ask("hello", &json!({}));
     let moderated = json!({"input": "hello"});

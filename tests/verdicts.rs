@@ -194,7 +194,7 @@ async fn an_answer_that_was_kept_is_judged_when_it_is_fetched() {
 #[tokio::test]
 async fn route_rules_guard_pass_and_deny() {
     let upstream = ScriptedUpstream::saying("Fine.").await;
-    let rule = |path: &str, action| Rule { path: path.to_owned(), action };
+    let rule = |path: &str, action| Rule { path: path.to_owned(), action, upstream: None };
     let routes = vec![
         rule(
             "/clinic/chat",

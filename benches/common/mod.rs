@@ -1,11 +1,22 @@
-//! The release binary, as a bench runs it.
+//! What the benches share: the release binary as they run it, and a module for each thing that measuring needs.
 
 #![allow(dead_code, reason = "each bench uses its own part")]
 
+pub mod chance;
+pub mod goodput;
+pub mod load;
+pub mod process;
+pub mod results;
+pub mod stats;
+pub mod texts;
+pub mod upstream;
+
+pub use load::Fault;
+use process::Process;
 use std::future::Future;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use tokio::net::TcpStream;
 
 /// A server on a thread of its own, which treats each connection as `serve` does.
@@ -31,17 +42,34 @@ where
 
 /// A proxy that runs as long as this lives.
 pub struct Proxy {
-    process: Child,
+    pub process: Process,
     pub address: SocketAddr,
     pub admin: SocketAddr,
 }
 
+/// How a proxy is started.
+pub struct Launch<'a> {
+    /// The cores that it may use.
+    pub cores: &'a str,
+    /// More arguments of `serve`.
+    pub arguments: &'a [&'a str],
+    /// More settings, by the environment.
+    pub settings: &'a [(&'a str, &'a str)],
+}
+
 impl Proxy {
     /// The release binary on the first core, with one worker, and with more settings.
-    pub fn start(upstream: SocketAddr, settings: &[(&str, &str)]) -> Result<Self, Box<dyn std::error::Error>> {
+    pub fn start(upstream: SocketAddr, settings: &[(&str, &str)]) -> Result<Self, Fault> {
+        Self::launch(upstream, &Launch { cores: "0", arguments: &[], settings })
+    }
+
+    /// The release binary.
+    pub fn launch(upstream: SocketAddr, launch: &Launch<'_>) -> Result<Self, Fault> {
         let kept = format!("{}/bench-audit", env!("CARGO_TARGET_TMPDIR"));
-        let mut process = Command::new("taskset")
-            .args(["-c", "0", env!("CARGO_BIN_EXE_nonnocere"), "serve"])
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nonnocere"));
+        command
+            .arg("serve")
+            .args(launch.arguments)
             .env("NONNOCERE_UPSTREAM__URL", format!("http://{upstream}/v1"))
             .env("NONNOCERE_SERVER__LISTEN", "127.0.0.1:0")
             .env("NONNOCERE_SERVER__ADMIN_LISTEN", "127.0.0.1:0")
@@ -53,18 +81,11 @@ impl Proxy {
             .env("NONNOCERE_AUDIT__URL", format!("sqlite:{kept}.db"))
             .env("NONNOCERE_AUDIT__KEY", format!("{kept}.key"))
             .env("NONNOCERE_AUDIT__SPOOL", format!("{kept}.spool"))
-            .envs(settings.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        // The client and the upstream keep off the proxy's core where there is a second one.
-        if std::thread::available_parallelism()?.get() > 1 {
-            Command::new("taskset")
-                .args(["-a", "-c", "-p", "1", &std::process::id().to_string()])
-                .stdout(Stdio::null())
-                .status()?;
-        }
-        let mut lines = BufReader::new(process.stdout.take().ok_or("no output")?).lines().map_while(Result::ok);
-        let mut address = |port: &str| -> Result<SocketAddr, Box<dyn std::error::Error>> {
+            .envs(launch.settings.iter().copied());
+        let mut process = Process::on(launch.cores, &command)?;
+        process::keep_off()?;
+        let mut lines = BufReader::new(process.output()?).lines().map_while(Result::ok);
+        let mut address = |port: &str| -> Result<SocketAddr, Fault> {
             let line = lines.find(|line| line.contains(port)).ok_or("the proxy did not start")?;
             Ok(line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).ok_or("no address")?.parse()?)
         };
@@ -72,9 +93,12 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
+/// A runtime on one thread, as the load needs it.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// There and back again: what drifts falls on all alike.
+pub fn there_and_back(count: usize) -> impl Iterator<Item = usize> {
+    (0..count).chain((0..count).rev())
 }

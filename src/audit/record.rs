@@ -41,6 +41,8 @@ pub struct Record {
     stream: bool,
     audience: Option<Audience>,
     tenant: Option<Arc<str>>,
+    /// The id of the API key that was shown, for the log alone.
+    key: Option<Arc<str>>,
     /// The pseudonym of who asked, where decisions are kept.
     user: Option<String>,
     part2: bool,
@@ -78,6 +80,7 @@ impl Record {
             stream: false,
             audience: None,
             tenant: None,
+            key: None,
             user: None,
             part2: false,
             journal,
@@ -89,7 +92,7 @@ impl Record {
 
     /// Notes who calls.
     pub fn called_by(&mut self, caller: &Caller) {
-        (self.tenant, self.part2) = (caller.tenant.clone(), caller.part2);
+        (self.tenant, self.key, self.part2) = (caller.tenant.clone(), caller.key.clone(), caller.part2);
         self.used_by(caller.user.as_deref());
     }
 
@@ -311,6 +314,7 @@ impl Record {
             opinion = self.strongest().and_then(|verdict| verdict.opinion).map(Opinion::id),
             scan = self.scan().id(),
             tenant = self.tenant.as_deref(),
+            key = self.key.as_deref(),
             policy = %self.policy,
             model = %self.model,
             prompt_ms = self.millis(Stage::Prompt),

@@ -7,6 +7,7 @@ pub mod check;
 pub mod explain;
 pub mod export;
 pub mod hush;
+pub mod keys;
 pub mod policy;
 pub mod promote;
 pub mod reveal;

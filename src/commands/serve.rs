@@ -5,11 +5,12 @@ use crate::audit::journal::{Journal, Settings};
 use crate::audit::key::Signing;
 use crate::audit::retention::Retention;
 use crate::audit::spool::Spool;
-use crate::config::{Audit, Config};
+use crate::config::{Audit, Config, Upstreams};
 use crate::console::{Console, Records};
 use crate::demo;
 use crate::guard::Guard;
 use crate::guard::judge::Judge;
+use crate::keys::Keys;
 use crate::metrics::{Metrics, reviews};
 use crate::openai::request::{Request, Surface};
 use crate::policy::drift::{self, Found, Watch};
@@ -17,7 +18,7 @@ use crate::policy::reload::{InForce, Live};
 use crate::policy::versions::Versions;
 use crate::proxy::{self, Proxy};
 use crate::server::Server;
-use crate::upstream::{self, Upstream};
+use crate::upstream::{self, EndpointSettings, Http2, Terms, Upstream};
 use anyhow::Context;
 use bytes::Bytes;
 use http::Uri;
@@ -30,8 +31,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-const CERTIFICATES: &str = "the system's TLS certificates; install ca-certificates";
-
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -42,17 +41,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let data = bind(config.listen, "server.listen").await?;
     let admin = bind(config.admin_listen, "server.admin_listen").await?;
     let (address, admin_address) = (data.local_addr()?, admin.local_addr()?);
-    let url = match &config.upstream_url {
-        Some(url) => url.clone(),
-        None => Uri::try_from(format!("http://{}/v1", demo::start().await.context("the embedded demo")?))?,
-    };
+    let upstreams = upstreams(&config).await?;
     let metrics = Arc::new(Metrics::new()?);
     let (mut journal, mut written, mut retention) = (None, None, None);
     if let Some(audit) = &config.audit {
         let kept = self::journal(audit, &metrics).await?;
         (journal, written, retention) = (Some(kept.journal), Some(kept.written), Some(kept.retention));
     }
-    let proxy = Arc::new(proxy(&config, policy, (url, metrics, journal))?);
+    let proxy = Arc::new(proxy(&config, policy, (upstreams, metrics, journal))?);
     let ready = Arc::new(Readiness::default());
     let (stop, stopping) = watch::channel(false);
 
@@ -81,7 +77,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     ready.set(true);
     warn(&proxy);
     tracing::info!(%address, %admin_address, policy = %proxy.policy.snapshot(), model = proxy.guard.model(), "ready");
-    greet((address, admin_address), config.upstream_url.as_ref(), &people(console, admin_address).await?)?;
+    greet((address, admin_address), &config.upstreams, &people(console, admin_address).await?)?;
 
     signals(&proxy).await?;
     tracing::info!("stopping; requests in flight may finish");
@@ -105,15 +101,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 fn proxy(
     config: &Config,
     policy: Live,
-    (url, metrics, journal): (Uri, Arc<Metrics>, Option<Journal>),
+    (upstreams, metrics, journal): (upstream::Settings, Arc<Metrics>, Option<Journal>),
 ) -> anyhow::Result<Proxy> {
     let pool = tokio::task::block_in_place(|| super::start_pool(config))?;
     let judge = config.second_opinion.clone().map(|settings| Judge::new(settings, Arc::clone(&metrics)));
-    let judge = judge.transpose().context(CERTIFICATES)?;
+    let judge = judge.transpose().context("the judge")?;
     Ok(Proxy {
         policy,
         guard: Guard::new(pool, config.manner.finish).with_judge(judge),
-        upstream: upstream(config, url)?.counted(Arc::clone(&metrics)),
+        upstream: Upstream::new(upstreams, Some(Arc::clone(&metrics)))?,
         metrics,
         journal,
         slots: Arc::new(Semaphore::new(config.limits.in_flight)),
@@ -121,8 +117,15 @@ fn proxy(
         streaming: config.streaming,
         routes: config.routes.clone(),
         callers: config.callers.clone(),
+        keys: keys(config)?.map(Arc::new),
         limits: config.limits.clone(),
     })
+}
+
+/// The API keys, where they let clients in.
+fn keys(config: &Config) -> anyhow::Result<Option<Keys>> {
+    let keys = config.keys.clone().map(Keys::load).transpose();
+    keys.map_err(|found| super::faults("the API keys are not valid; `nonnocere keys add` makes the first", &found))
 }
 
 /// The console, where there is one.
@@ -194,16 +197,14 @@ fn server(listener: TcpListener, config: &Config, shutdown: &watch::Receiver<boo
     Server { listener, limits: config.limits.clone(), drain_timeout: config.drain_timeout, shutdown: shutdown.clone() }
 }
 
-fn upstream(config: &Config, url: Uri) -> anyhow::Result<Upstream> {
-    let settings = upstream::Settings {
-        url,
-        authorization: config.authorization.clone(),
-        connect_timeout: config.connect_timeout,
-        idle_timeout: config.idle_timeout,
-        timeout: config.upstream_timeout,
-        max_response_bytes: config.limits.response_bytes,
-    };
-    Upstream::new(settings).context(CERTIFICATES)
+/// The LLM servers, or a demo in their place.
+async fn upstreams(config: &Config) -> anyhow::Result<upstream::Settings> {
+    let Upstreams { mut endpoints, terms, attempts } = config.upstreams.clone();
+    if endpoints.is_empty() {
+        let url = Uri::try_from(format!("http://{}/v1", demo::start().await.context("the embedded demo")?))?;
+        endpoints.push(EndpointSettings::plain("demo", url, Terms { http2: Http2::Off, health: None, ..terms }));
+    }
+    Ok(upstream::Settings { endpoints, attempts, max_response_bytes: config.limits.response_bytes })
 }
 
 /// Judges a text, so that the first client does not wait for what is made at the first call; and the policy's own tests.
@@ -240,8 +241,11 @@ async fn signals(proxy: &Proxy) -> anyhow::Result<()> {
     }
 }
 
-/// Reads the policy again, and puts it in force if it is valid and passes its own tests.
+/// Reads the policy again, and puts it in force if it is valid and passes its own tests; and the API keys.
 async fn reload(proxy: &Proxy) {
+    if let Some(keys) = &proxy.keys {
+        drop(renew(keys, &[]));
+    }
     tell(proxy, &proxy.policy.reload(&proxy.guard).await);
 }
 
@@ -271,6 +275,9 @@ fn looking(config: &Config, proxy: &Arc<Proxy>, retention: Option<Retention>) ->
         looking.push(tokio::spawn(look));
     }
     looking.extend(retention.map(|retention| tokio::spawn(retention.run())));
+    let watched = proxy.keys.iter().filter_map(|keys| Some((Arc::clone(keys), keys.settings.watch?)));
+    looking.extend(watched.map(|(keys, every)| tokio::spawn(watch_keys(keys, every))));
+    looking.extend(proxy.upstream.watches().map(tokio::spawn));
     looking.extend(config.watch.map(|every| tokio::spawn(watch(Arc::clone(proxy), every))));
     if let (Some(audit), Some(versions), true) =
         (&config.audit, proxy.policy.versions(), config.promotion.benign_block_limit > 0.0)
@@ -280,6 +287,32 @@ fn looking(config: &Config, proxy: &Arc<Proxy>, retention: Option<Retention>) ->
         looking.push(tokio::spawn(drift(versions.clone(), watch, key)));
     }
     Ok(looking)
+}
+
+/// Looks every so often whether there are other API keys.
+async fn watch_keys(keys: Arc<Keys>, every: Duration) {
+    let mut told = Vec::new();
+    loop {
+        tokio::time::sleep(every).await;
+        told = renew(&keys, &told);
+    }
+}
+
+/// Reads the API keys where they have changed; gives what is wrong with them, which is told unless it was `told` before.
+fn renew(keys: &Keys, told: &[String]) -> Vec<String> {
+    match keys.renew() {
+        None => Vec::new(),
+        Some(Ok(count)) => {
+            tracing::info!(count, "the API keys were reloaded");
+            Vec::new()
+        }
+        Some(Err(faults)) => {
+            for fault in faults.iter().filter(|_| faults != told) {
+                tracing::error!(fault, "the API keys were not reloaded; the old ones stay valid");
+            }
+            faults
+        }
+    }
 }
 
 /// Looks every so often whether another policy is to be in force, and reloads it then.
@@ -342,9 +375,10 @@ async fn people(console: Option<Arc<Console>>, admin: SocketAddr) -> anyhow::Res
 }
 
 /// Tells a newcomer what to try.
-fn greet((data, admin): (SocketAddr, SocketAddr), upstream: Option<&Uri>, people: &str) -> std::io::Result<()> {
+fn greet((data, admin): (SocketAddr, SocketAddr), upstreams: &Upstreams, people: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let upstream = upstream.map_or_else(|| "an embedded demo, no real model".to_owned(), ToString::to_string);
+    let urls: Vec<String> = upstreams.endpoints.iter().map(|endpoint| endpoint.url.to_string()).collect();
+    let upstream = if urls.is_empty() { "an embedded demo, no real model".to_owned() } else { urls.join(", ") };
     writeln!(
         out,
         "nonnocere guards {upstream}\n  clients:   http://{data}/v1\n  operators: http://{admin}/metrics\n{people}"

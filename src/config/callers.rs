@@ -7,18 +7,20 @@ use http::HeaderName;
 use std::sync::Arc;
 
 /// What `[guard]` says of callers.
-pub(super) fn checked(guard: &RawGuard, faults: &mut Vec<String>) -> Callers {
+pub(super) fn checked(guard: &RawGuard, has_keys: bool, faults: &mut Vec<String>) -> Callers {
     let RawGuard { tenant_header, tenants, tenant_required, user_header, .. } = guard;
     for name in tenants.iter().filter(|name| !is_tenant(name)) {
         faults.push(format!("guard.tenants: {name:?}: {TENANT_NAMES}"));
     }
     match (tenant_header.is_empty(), tenants.is_empty()) {
-        (true, false) => faults.push("guard.tenants: there are none without guard.tenant_header".to_owned()),
+        (true, false) if !has_keys => {
+            faults.push("guard.tenants: there are none without guard.tenant_header or keys.file".to_owned());
+        }
         (false, true) => faults.push("guard.tenants: expected at least one name, for guard.tenant_header".to_owned()),
         _ => {}
     }
-    if tenant_header.is_empty() && *tenant_required {
-        faults.push("guard.tenant_required: there are no tenants without guard.tenant_header".to_owned());
+    if tenant_header.is_empty() && *tenant_required && !has_keys {
+        faults.push("guard.tenant_required: there are no tenants without guard.tenant_header or keys.file".to_owned());
     }
     Callers {
         tenant_header: header("guard.tenant_header", tenant_header, faults),

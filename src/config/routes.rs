@@ -1,5 +1,6 @@
 //! The operator's rules for paths.
 
+use super::Upstreams;
 use crate::guard::stream::Mode;
 use crate::openai::request::Surface;
 use crate::policy::message::Audience;
@@ -15,6 +16,7 @@ pub(super) struct RawRoute {
     speculative: Option<bool>,
     audience: Option<Audience>,
     part2: Option<bool>,
+    upstream: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -26,9 +28,13 @@ enum RawRule {
 }
 
 /// The rules, where there is no fault.
-pub(super) fn checked(routes: Vec<RawRoute>, flow: Flow, faults: &mut Vec<String>) -> Vec<Rule> {
+pub(super) fn checked(
+    routes: Vec<RawRoute>,
+    (flow, upstreams): (Flow, &Upstreams),
+    faults: &mut Vec<String>,
+) -> Vec<Rule> {
     let mut rules = Vec::new();
-    for (place, RawRoute { path, rule, surface, stream, speculative, audience, part2 }) in
+    for (place, RawRoute { path, rule, surface, stream, speculative, audience, part2, upstream }) in
         routes.into_iter().enumerate()
     {
         let is_guarded = matches!(rule, RawRule::Guard);
@@ -43,6 +49,13 @@ pub(super) fn checked(routes: Vec<RawRoute>, flow: Flow, faults: &mut Vec<String
         };
         if !path.starts_with('/') {
             faults.push(format!("routes[{place}].path: expected a path such as /v1/files*, found {path:?}"));
+        }
+        if let Some(name) = &upstream {
+            if matches!(rule, RawRule::Deny) {
+                faults.push(format!("routes[{place}].upstream: the rule deny asks none"));
+            } else if !upstreams.endpoints.iter().any(|endpoint| *endpoint.name == **name) {
+                faults.push(format!("routes[{place}].upstream: there is no [upstreams.{name}]"));
+            }
         }
         let action = match (rule, surface) {
             (RawRule::Guard, Some(surface)) => Action::Guard(surface, flow),
@@ -59,7 +72,7 @@ pub(super) fn checked(routes: Vec<RawRoute>, flow: Flow, faults: &mut Vec<String
                 continue;
             }
         };
-        rules.push(Rule { path, action });
+        rules.push(Rule { path, action, upstream: upstream.map(Into::into) });
     }
     rules
 }

@@ -14,7 +14,7 @@ fn the_embedded_defaults_are_valid() {
     let config = Config::load(&Overrides::default()).unwrap();
     assert_eq!(config.listen.port(), 8080);
     assert_eq!(config.policy, Source::named("ama"));
-    assert!(config.upstream_url.is_none() && config.workers > 0);
+    assert!(config.upstreams.endpoints.is_empty() && config.workers > 0);
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_file_and_a_flag_override_the_defaults() {
     };
     let config = Config::load(&overrides).unwrap();
     assert_eq!(config.listen.port(), 9);
-    assert_eq!(config.upstream_url.unwrap().host(), Some("b"));
+    assert_eq!(config.upstreams.endpoints[0].url.host(), Some("b"));
     assert_eq!(config.policy, Source::File("p.toml".into()));
 }
 
@@ -84,12 +84,25 @@ fn tenants_are_a_closed_list() {
         ("user_header = \"(\"", "guard.user_header: expected the name of a header"),
         ("tenant_header = \"x-t\"", "guard.tenants: expected at least one name"),
         ("tenant_header = \"x-t\"\ntenants = [\"a\", \"St Anna\"]", "guard.tenants: \"St Anna\": names are of a-z"),
-        ("tenants = [\"a\"]", "guard.tenants: there are none without guard.tenant_header"),
-        ("tenant_required = true", "guard.tenant_required: there are no tenants without guard.tenant_header"),
+        ("tenants = [\"a\"]", "guard.tenants: there are none without guard.tenant_header or keys.file"),
+        (
+            "tenant_required = true",
+            "guard.tenant_required: there are no tenants without guard.tenant_header or keys.file",
+        ),
     ] {
         let faults = of(keys).unwrap_err();
         assert!(faults.len() == 1 && faults[0].starts_with(fault), "{keys}: {faults:?}");
     }
+}
+
+#[test]
+fn keys_are_off_until_there_is_a_file() {
+    assert!(with_file("").unwrap().keys.is_none());
+    let text = "[guard]\ntenants = [\"west\"]\ntenant_required = true\n[keys]\nfile = \"keys.json\"\nwatch = \"0s\"\n\
+                [upstreams.east]\nurl = \"http://a/v1\"\n";
+    let keys = with_file(text).unwrap().keys.unwrap();
+    assert!(keys.tenants.contains("west") && keys.upstreams.contains("east") && keys.needs_tenant);
+    assert_eq!(keys.watch, None);
 }
 
 #[test]

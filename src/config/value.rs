@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// A value that is never shown.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(pub(super) String);
 
@@ -40,6 +40,25 @@ impl<'de> Deserialize<'de> for Span {
 /// A duration that is spelt as a [`Span`].
 pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     Span::deserialize(deserializer).map(|span| span.0)
+}
+
+/// Names in a list, or in one text with commas, as the environment has them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Spelt {
+            List(Vec<String>),
+            Text(String),
+        }
+        Ok(Self(match Spelt::deserialize(deserializer)? {
+            Spelt::List(names) => names,
+            Spelt::Text(text) => text.split(',').map(|name| name.trim().to_owned()).collect(),
+        }))
+    }
 }
 
 /// The format of log lines.

@@ -13,7 +13,7 @@ pub(super) use question::Question;
 use crate::classify::cache::{Key, Keys};
 use crate::metrics::Metrics;
 use crate::policy::opinion::{Opinion, Silence};
-use crate::upstream::{self, Fault, Upstream};
+use crate::upstream::{self, EndpointSettings, Fault, Upstream};
 use bytes::Bytes;
 use flight::{Flights, Turn};
 use health::Health;
@@ -94,15 +94,19 @@ impl Judge {
     /// When the system's certificates cannot be read.
     pub fn new(settings: Settings, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let Settings { url, authorization, model, max_tokens, deadline, budget, remembered } = settings;
-        let upstream = Upstream::new(upstream::Settings {
-            url,
-            authorization,
+        let terms = upstream::Terms {
             connect_timeout: deadline,
-            // As short as for the LLM: a question that crosses the close on its way is lost.
-            idle_timeout: Duration::from_secs(4),
+            first_byte_timeout: deadline,
+            between_bytes_timeout: deadline,
             timeout: deadline,
-            max_response_bytes: LARGEST_ANSWER,
-        })?;
+            // It is left alone by rules of its own.
+            breaker: upstream::breaker::Terms { failures: 0, ..upstream::Terms::default().breaker },
+            ..upstream::Terms::default()
+        };
+        let endpoint = EndpointSettings { authorization, ..EndpointSettings::plain("judge", url, terms) };
+        let settings =
+            upstream::Settings { endpoints: vec![endpoint], attempts: 1, max_response_bytes: LARGEST_ANSWER };
+        let upstream = Upstream::new(settings, None)?;
         let known = NonZeroUsize::new(remembered).map(|size| Mutex::new(LruCache::new(size)));
         let budget = Mutex::new(Budget::full(budget, Instant::now()));
         let (health, flights, keys) = (Mutex::default(), Flights::default(), Keys::default());
@@ -202,13 +206,13 @@ impl Judge {
         match &answer {
             Ok(answer) if health::is_alive(answer.status()) => self.health().lives(),
             Err(Fault::Invalid(_)) => self.health().lives(),
-            Ok(_) | Err(Fault::Unreachable) => self.health().fails(now),
+            Ok(_) | Err(Fault::Unreachable | Fault::Unavailable(_) | Fault::UnknownModel) => self.health().fails(now),
             // One of a message counts, which is known to who asks.
             Err(Fault::Timeout) => {}
         }
         let answer = answer.map_err(|fault| match fault {
             Fault::Timeout => Silence::Timeout,
-            Fault::Unreachable | Fault::Invalid(_) => Silence::Answer,
+            _ => Silence::Answer,
         })?;
         let status = answer.status();
         let opinion = if status == StatusCode::OK { answer::opinion(answer.body()) } else { None };

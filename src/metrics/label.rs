@@ -6,6 +6,7 @@ use crate::guard::judge::Outcome;
 use crate::policy::Direction;
 use crate::policy::opinion::{Opinion, Silence};
 use crate::policy::rule::Effect;
+use crate::upstream::Fault;
 
 /// A label.
 #[derive(Clone, Copy, Debug)]
@@ -57,9 +58,19 @@ pub(super) const DIRECTION: Label = fixed("direction", &[Direction::Prompt.id(),
 
 pub(super) const EFFECT: Label = from("action", "what a rule does, as policies say it: `block`, `steer` and others");
 
-pub(super) const ENDPOINT: Label = from("endpoint", "host and port of a configured upstream");
+pub(super) const ENDPOINT: Label =
+    from("endpoint", "the name of a configured upstream: of `[upstreams.NAME]`, `default`, or `demo`");
 
-pub(super) const FAULT: Label = fixed("kind", &["unreachable", "timeout", "invalid"]);
+pub(super) const FAULT: Label = fixed(
+    "kind",
+    &[
+        Fault::Unreachable.id(),
+        Fault::Timeout.id(),
+        Fault::Invalid("").id(),
+        Fault::Unavailable(0).id(),
+        Fault::UnknownModel.id(),
+    ],
+);
 
 pub(super) const FOUND: Label = fixed("found", &["right", "wrong"]);
 

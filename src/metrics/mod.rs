@@ -10,6 +10,7 @@ pub mod label;
 pub mod reviews;
 mod service;
 mod timing;
+mod upstreams;
 
 pub use decisions::Whose;
 pub use exposition::Format;
@@ -20,7 +21,7 @@ use crate::classify::pool::Work;
 use crate::guard::Verdict;
 use crate::guard::judge::Outcome;
 use crate::policy::Direction;
-use crate::upstream::Fault;
+use crate::upstream::{Fault, Standing};
 use declared::{Declared, Series};
 use http::StatusCode;
 use prometheus::Gauge;
@@ -35,6 +36,7 @@ pub struct Metrics {
     decisions: decisions::Decisions,
     timing: timing::Timing,
     service: service::Service,
+    upstreams: upstreams::Upstreams,
     audit: audit::Audit,
     /// The policies in force when it was looked last, and those before. Held while metrics are written.
     policies: Mutex<[BTreeSet<String>; 2]>,
@@ -52,6 +54,8 @@ pub struct Now {
     pub policies: Vec<(&'static str, String)>,
     /// The model's hash.
     pub model: String,
+    /// How each upstream is.
+    pub upstreams: Vec<Standing>,
 }
 
 /// What became of an attempt to sign in to the console.
@@ -86,6 +90,7 @@ impl Metrics {
             decisions: decisions::Decisions::new(&mut declared)?,
             timing: timing::Timing::new(&mut declared)?,
             service: service::Service::new(&mut declared)?,
+            upstreams: upstreams::Upstreams::new(&mut declared)?,
             audit: audit::Audit::new(&mut declared)?,
             policies: Mutex::default(),
             declared,
@@ -142,24 +147,12 @@ impl Metrics {
 
     /// Counts an answer of the upstream that did not come.
     pub fn upstream_failed(&self, fault: Fault) {
-        self.service.upstream_errors.with_label_values(&[fault.id()]).inc();
+        self.upstreams.errors.with_label_values(&[fault.id()]).inc();
     }
 
-    /// Counts how an upstream answered, after so long.
+    /// Counts how an upstream answered one attempt, after so long.
     pub fn upstream_answered(&self, endpoint: &str, answer: Result<StatusCode, Fault>, duration: Duration) {
-        let result = match answer {
-            Ok(status) => {
-                self.service.upstream_head.observe(&[endpoint], duration.as_secs_f64(), None);
-                match status.as_u16() {
-                    0..300 => "2xx",
-                    300..400 => "3xx",
-                    400..500 => "4xx",
-                    _ => "5xx",
-                }
-            }
-            Err(fault) => fault.id(),
-        };
-        self.service.upstream.with_label_values(&[endpoint, result]).inc();
+        self.upstreams.answered(endpoint, answer, duration);
     }
 
     /// Counts a request that was answered with an error of ours.
@@ -220,6 +213,7 @@ impl Metrics {
         // Nothing can panic while it is held, so a poisoned lock holds sound sets.
         let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
         self.service.look(now.waiting, now.work);
+        self.upstreams.look(&now.upstreams);
         self.service.in_force(&now.policies, &now.model);
         self.audit.waiting.with_label_values::<&str>(&[]).set(now.unstored as f64);
         self.audit.look();

@@ -1,10 +1,7 @@
 //! How the service does: what runs, what waits, what failed.
 
-use super::declared::{Declared, Histogram};
-use super::label::{
-    ENDPOINT, FAULT, LOOKED_UP, MODEL, OPINION, POLICY, RELOAD, ROLE, SIGN_IN, STATUS, UPSTREAM, VERSION,
-};
-use super::timing::BUCKETS;
+use super::declared::Declared;
+use super::label::{LOOKED_UP, MODEL, OPINION, POLICY, RELOAD, ROLE, SIGN_IN, STATUS, VERSION};
 use crate::classify::pool::Work;
 use prometheus::{Gauge, GaugeVec, IntCounterVec};
 
@@ -14,9 +11,6 @@ pub(super) struct Service {
     jobs: IntCounterVec,
     texts: IntCounterVec,
     cache: IntCounterVec,
-    pub(super) upstream_errors: IntCounterVec,
-    pub(super) upstream: IntCounterVec,
-    pub(super) upstream_head: Histogram,
     pub(super) client_errors: IntCounterVec,
     pub(super) reloads: IntCounterVec,
     pub(super) opinions: IntCounterVec,
@@ -30,7 +24,6 @@ impl Service {
         let in_flight = declared.gauge("nonnocere_requests_in_flight", "Requests being answered.", &[])?;
         let build = declared.gauge("nonnocere_build_info", "Always 1; the version is a label.", &[VERSION])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
-        let (upstream_errors, upstream, upstream_head) = upstreams(declared)?;
         Ok(Self {
             in_flight: in_flight.with_label_values::<&str>(&[]),
             queue: declared.gauge("nonnocere_queue_jobs", "Jobs that wait for a classifier.", &[])?,
@@ -49,9 +42,6 @@ impl Service {
                 "Texts by whether the verdict on them was remembered.",
                 &[LOOKED_UP],
             )?,
-            upstream_errors,
-            upstream,
-            upstream_head,
             client_errors: declared.counter(
                 "nonnocere_rejected_requests_total",
                 "Requests answered with an error.",
@@ -99,20 +89,4 @@ impl Service {
         }
         self.models.with_label_values(&[model]).set(1.0);
     }
-}
-
-fn upstreams(declared: &mut Declared) -> prometheus::Result<(IntCounterVec, IntCounterVec, Histogram)> {
-    Ok((
-        declared.counter("nonnocere_upstream_errors_total", "Answers that did not come.", &[FAULT])?,
-        declared.counter(
-            "nonnocere_upstream_requests_total",
-            "Requests to each upstream by how it answered: a class of statuses, or why there was no answer.",
-            &[ENDPOINT, UPSTREAM],
-        )?,
-        declared.histogram(
-            ("nonnocere_upstream_head_seconds", "Time until the head of an upstream's answer was there."),
-            &[ENDPOINT],
-            &BUCKETS,
-        )?,
-    ))
 }

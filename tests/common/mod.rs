@@ -19,13 +19,14 @@ use nonnocere::console::{Console, Records};
 use nonnocere::guard::Guard;
 use nonnocere::guard::judge::{self, Judge};
 use nonnocere::guard::stream::Mode;
+use nonnocere::keys::Keys;
 use nonnocere::metrics::Metrics;
 use nonnocere::openai::refusal::{FinishReason, Manner, Style};
 use nonnocere::policy::reload::{Live, Source};
 use nonnocere::proxy::{self, Proxy};
 use nonnocere::route::{Flow, Rule};
 use nonnocere::server::Server;
-use nonnocere::upstream::{Settings, Upstream};
+use nonnocere::upstream::{EndpointSettings, Settings, Terms, Upstream};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -195,6 +196,8 @@ pub fn answer(status: u16, content_type: &str, body: &str) -> Response<Bytes> {
 /// What a test may set.
 pub struct Options {
     pub upstream: String,
+    /// Several of them, in place of `upstream`.
+    pub upstreams: Vec<EndpointSettings>,
     pub classifier: Arc<dyn Classifier>,
     pub policy: Source,
     pub limits: Limits,
@@ -209,6 +212,8 @@ pub struct Options {
     /// What is in force, in place of `policy`.
     pub live: Option<Live>,
     pub callers: Callers,
+    /// The API keys that let clients in.
+    pub keys: Option<Arc<Keys>>,
     pub judge: Option<judge::Settings>,
     /// What the console shows; without it, it says that there is nothing.
     pub records: Option<Records>,
@@ -219,11 +224,13 @@ impl Options {
     pub fn new(upstream: &str) -> Self {
         Self {
             upstream: upstream.to_owned(),
+            upstreams: Vec::new(),
             classifier: Arc::new(Scripted),
             journal: None,
             metrics: None,
             live: None,
             callers: Callers::default(),
+            keys: None,
             judge: None,
             records: None,
             console: config::Config::load(&config::Overrides::default()).unwrap().console,
@@ -296,20 +303,19 @@ impl RunningProxy {
             (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let (address, admin_address) = (listener.local_addr().unwrap(), admin.local_addr().unwrap());
         let pool = Pool::start(vec![options.classifier], 16, Duration::from_secs(10), Cache::new(1024)).unwrap();
-        let settings = Settings {
-            url: options.upstream.parse().unwrap(),
-            authorization: None,
-            connect_timeout: Duration::from_secs(5),
-            idle_timeout: options.idle_timeout,
-            timeout: options.upstream_timeout,
-            max_response_bytes: options.limits.response_bytes,
-        };
+        let mut endpoints = options.upstreams;
+        if endpoints.is_empty() {
+            let (timeout, idle_timeout) = (options.upstream_timeout, options.idle_timeout);
+            let terms = Terms { timeout, idle_timeout, ..Terms::default() };
+            endpoints.push(EndpointSettings::plain("default", options.upstream.parse().unwrap(), terms));
+        }
+        let settings = Settings { endpoints, attempts: 3, max_response_bytes: options.limits.response_bytes };
         let metrics = options.metrics.unwrap_or_else(|| Arc::new(Metrics::new().unwrap()));
         let judge = options.judge.map(|settings| Judge::new(settings, Arc::clone(&metrics)).unwrap());
         let proxy = Arc::new(Proxy {
             policy: options.live.unwrap_or_else(|| Live::load(options.policy).unwrap()),
             guard: Guard::new(pool, options.manner.finish).with_judge(judge),
-            upstream: Upstream::new(settings).unwrap().counted(Arc::clone(&metrics)),
+            upstream: Upstream::new(settings, Some(Arc::clone(&metrics))).unwrap(),
             metrics,
             journal: options.journal.clone(),
             slots: Arc::new(Semaphore::new(options.limits.in_flight)),
@@ -318,7 +324,9 @@ impl RunningProxy {
             streaming: options.streaming,
             routes: options.routes,
             callers: options.callers,
+            keys: options.keys,
         });
+        proxy.upstream.watches().for_each(|watch| drop(tokio::spawn(watch)));
         let ready = Arc::new(Readiness::default());
         let (stop, shutdown) = watch::channel(false);
         let server = |listener| Server {

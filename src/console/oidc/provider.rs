@@ -3,7 +3,7 @@
 
 use crate::config::Oidc;
 use crate::console::session::Token;
-use crate::upstream::{self, Connections};
+use crate::upstream::{self, Connections, Terms, Tls};
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 use http_body_util::{BodyExt, Full, Limited};
@@ -76,7 +76,8 @@ impl Provider {
     /// A provider, of which nothing is asked yet.
     pub(in crate::console) fn new(settings: Oidc) -> std::io::Result<Self> {
         let is_encrypted = settings.issuer.url().scheme() == "https";
-        let connections = upstream::client(is_encrypted, PATIENCE, Duration::from_secs(4))?;
+        let terms = Terms { connect_timeout: PATIENCE, ..Terms::default() };
+        let connections = upstream::connections(is_encrypted, &Tls::default(), &terms)?;
         Ok(Self { settings, calls: Calls { connections, is_encrypted }, known: Mutex::default() })
     }
 

@@ -4,6 +4,7 @@
 mod callers;
 mod console;
 mod oidc;
+mod remote;
 mod routes;
 mod second_opinion;
 mod value;
@@ -14,6 +15,8 @@ pub use value::{LogFormat, Secret};
 
 use crate::audit::key::Public;
 use crate::caller::Callers;
+use crate::classify::onnx::Device;
+use crate::classify::remote::Settings as Remote;
 use crate::guard::judge;
 use crate::guard::stream::Mode;
 use crate::openai::refusal::{FinishReason, Manner, Style};
@@ -23,6 +26,7 @@ use crate::route::{Flow, Rule};
 use config::{Environment, File, FileFormat};
 use console::RawConsole;
 use http::{HeaderValue, Uri};
+use remote::RawRemote;
 use routes::RawRoute;
 use second_opinion::RawSecondOpinion;
 use serde::Deserialize;
@@ -71,6 +75,7 @@ struct RawGuard {
     policy: String,
     watch: Span,
     model: PathBuf,
+    device: String,
     workers: usize,
     queue: usize,
     deadline: Span,
@@ -86,6 +91,7 @@ struct RawGuard {
     tenants: Vec<String>,
     tenant_required: bool,
     user_header: String,
+    remote: RawRemote,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -142,6 +148,10 @@ pub struct Config {
     pub watch: Option<Duration>,
     /// A model folder; `None` for the embedded model.
     pub model: Option<PathBuf>,
+    /// What the graph runs on in this process.
+    pub device: Device,
+    /// The model server that runs it in place of this process; `None` where there is none.
+    pub remote: Option<Remote>,
     /// Classifier threads.
     pub workers: usize,
     /// Messages that may wait for a classifier.
@@ -331,7 +341,10 @@ impl RawConfig {
         let flow = Flow { mode: guard.stream, speculative: guard.speculative, audience, part2: guard.part2 };
         let routes = routes::checked(routes, flow, &mut faults);
         let callers = callers::checked(&guard, &mut faults);
-        let (Some(listen), Some(admin_listen), true) = (listen, admin_listen, faults.is_empty()) else {
+        let device = device(&guard.device, &mut faults);
+        let remote = guard.remote.checked(guard.deadline.0, &mut faults);
+        let (Some(listen), Some(admin_listen), Some(device), true) = (listen, admin_listen, device, faults.is_empty())
+        else {
             return Err(faults);
         };
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -347,6 +360,8 @@ impl RawConfig {
             policy,
             watch: Some(guard.watch.0).filter(|every| !every.is_zero()),
             model: Some(guard.model).filter(|path| !path.as_os_str().is_empty()),
+            device,
+            remote,
             workers: if guard.workers == 0 { cores() } else { guard.workers },
             queue: guard.queue,
             deadline: guard.deadline.0,
@@ -438,6 +453,14 @@ fn audience(name: &str, faults: &mut Vec<String>) -> Option<Audience> {
         faults.push(format!("guard.audience: expected one of {names}, or nothing, found {name:?}"));
     }
     audience
+}
+
+fn device(name: &str, faults: &mut Vec<String>) -> Option<Device> {
+    let device = Device::named(name);
+    if device.is_none() {
+        faults.push(format!("guard.device: expected cpu, cuda, or a GPU by number such as cuda:1, found {name:?}"));
+    }
+    device
 }
 
 fn address(text: &str, key: &str, faults: &mut Vec<String>) -> Option<SocketAddr> {

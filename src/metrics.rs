@@ -1,5 +1,6 @@
 //! Every Prometheus series, declared once. Label values come from closed sets: never text, never a user.
 
+use crate::classify::remote::Fault as RemoteFault;
 use crate::guard::Verdict;
 use crate::guard::judge::Outcome;
 use crate::upstream::Fault;
@@ -27,6 +28,7 @@ pub struct Metrics {
     reloads: IntCounterVec,
     opinions: IntCounterVec,
     sign_ins: IntCounterVec,
+    remote: IntCounterVec,
     audit: Audit,
 }
 
@@ -162,6 +164,7 @@ impl Metrics {
                 &["outcome"],
             )?,
             sign_ins: sign_ins(&registry)?,
+            remote: remote(&registry)?,
             audit: Audit::new(&registry)?,
             registry,
         })
@@ -233,6 +236,11 @@ impl Metrics {
         self.sign_ins.with_label_values(&[result.id()]).inc();
     }
 
+    /// Counts what became of asking a model server: why it gave nothing, where it did not.
+    pub fn asked_remotely(&self, fault: Option<&RemoteFault>) {
+        self.remote.with_label_values(&[fault.map_or("ok", RemoteFault::id)]).inc();
+    }
+
     /// Counts decisions that the audit store took.
     pub fn stored(&self, count: usize) {
         self.audit.decisions.with_label_values(&["stored"]).inc_by(count as u64);
@@ -292,6 +300,14 @@ fn sign_ins(registry: &Registry) -> prometheus::Result<IntCounterVec> {
         "Attempts to sign in to the console: accepted, rejected, or limited.",
     );
     registered(registry, IntCounterVec::new(tried, &["result"])?)
+}
+
+fn remote(registry: &Registry) -> prometheus::Result<IntCounterVec> {
+    let asked = Opts::new(
+        "nonnocere_remote_inference_total",
+        "Texts that a model server was to judge, by whether it did, or why not.",
+    );
+    registered(registry, IntCounterVec::new(asked, &["outcome"])?)
 }
 
 fn registered<C: Collector + Clone + 'static>(registry: &Registry, series: C) -> prometheus::Result<C> {

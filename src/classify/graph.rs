@@ -15,6 +15,12 @@ pub trait Graph: Send + Sync {
     fn logits(&self, sequences: Vec<Sequence>, until: Instant) -> Result<Vec<Vec<f32>>, ClassifyError>;
 }
 
+impl<G: Graph + ?Sized> Graph for Arc<G> {
+    fn logits(&self, sequences: Vec<Sequence>, until: Instant) -> Result<Vec<Vec<f32>>, ClassifyError> {
+        G::logits(self, sequences, until)
+    }
+}
+
 /// A classifier whose graph is `G`.
 pub struct GraphClassifier<G> {
     encoder: Arc<Encoder>,

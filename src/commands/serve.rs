@@ -1,5 +1,6 @@
 //! `nonnocere serve`: the proxy, its admin port, and the signals that steer it.
 
+use super::{CERTIFICATES, model};
 use crate::admin::{self, Readiness};
 use crate::audit::journal::{Journal, Settings};
 use crate::audit::key::Signing;
@@ -29,8 +30,6 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-
-const CERTIFICATES: &str = "the system's TLS certificates; install ca-certificates";
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -106,7 +105,7 @@ fn proxy(
     policy: Live,
     (url, metrics, journal): (Uri, Arc<Metrics>, Option<Journal>),
 ) -> anyhow::Result<Proxy> {
-    let pool = tokio::task::block_in_place(|| super::start_pool(config))?;
+    let pool = tokio::task::block_in_place(|| model::start_pool(config, Some(&metrics)))?;
     let judge = config.second_opinion.clone().map(|settings| Judge::new(settings, Arc::clone(&metrics)));
     let judge = judge.transpose().context(CERTIFICATES)?;
     Ok(Proxy {

@@ -251,10 +251,10 @@ mod tests {
     fn checked(change: impl Fn(&mut Value)) -> Result<Identity, Fault> {
         let id = "0123456789ab";
         let manifest = Manifest::check(EMBEDDED.manifest, EMBEDDED.model, EMBEDDED.tokenizer).unwrap();
-        let tensor = |name, datatype, columns| json!({"name": name, "datatype": datatype, "shape": [-1, columns]});
-        let inputs = INPUTS.map(|name| tensor(name, "INT64", -1));
+        let tensor = |name, datatype, columns: i64| json!({"name": name, "datatype": datatype, "shape": [-1, columns]});
+        let (inputs, labels) = (INPUTS.map(|name| tensor(name, "INT64", -1)), manifest.labels.len() as i64);
         let mut metadata =
-            json!({"name": "m", "platform": "p", "inputs": inputs, "outputs": [tensor("logits", "FP32", 64)]});
+            json!({"name": "m", "platform": "p", "inputs": inputs, "outputs": [tensor("logits", "FP32", labels)]});
         change(&mut metadata);
         check(metadata.to_string().as_bytes(), &manifest, id)
     }
@@ -274,7 +274,8 @@ mod tests {
             let found = checked(|metadata| *metadata.pointer_mut(place).unwrap() = wrong.clone());
             assert!(matches!(found, Err(Fault::Mismatch(_))), "{place}");
         }
-        let more = checked(|metadata| metadata["inputs"].as_array_mut().unwrap().push(metadata["inputs"][0].clone()));
+        let one = json!({"name": "position_ids", "datatype": "INT64", "shape": [-1, -1]});
+        let more = checked(|metadata| metadata["inputs"].as_array_mut().unwrap().push(one.clone()));
         assert!(matches!(more, Err(Fault::Mismatch(_))));
     }
 

@@ -319,7 +319,7 @@ impl RawConfig {
         let upstream_url = url(&upstream.url, "upstream.url", &mut faults);
         let authorization = authorization(&upstream.api_key, "upstream.api_key", &mut faults);
         let second_opinion = second_opinion.checked(&mut faults);
-        for (key, value) in [
+        let counts = [
             ("guard.queue", guard.queue),
             ("audit.queue", audit.queue),
             ("audit.reviewers", audit.reviewers),
@@ -328,11 +328,8 @@ impl RawConfig {
             ("limits.depth", limits.depth),
             ("limits.in_flight", limits.in_flight),
             ("limits.connections", limits.connections),
-        ] {
-            if value == 0 {
-                faults.push(format!("{key}: expected at least 1"));
-            }
-        }
+        ];
+        at_least_one(&counts, &mut faults);
         let audience = audience(&guard.audience, &mut faults);
         let policy = guard.checked(&audit, &mut faults);
         promotion.check(&mut faults);
@@ -343,8 +340,7 @@ impl RawConfig {
         let callers = callers::checked(&guard, &mut faults);
         let device = device(&guard.device, &mut faults);
         let remote = guard.remote.checked(guard.deadline.0, &mut faults);
-        let (Some(listen), Some(admin_listen), Some(device), true) = (listen, admin_listen, device, faults.is_empty())
-        else {
+        let (Some(listen), Some(admin_listen), true) = (listen, admin_listen, faults.is_empty()) else {
             return Err(faults);
         };
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -455,12 +451,17 @@ fn audience(name: &str, faults: &mut Vec<String>) -> Option<Audience> {
     audience
 }
 
-fn device(name: &str, faults: &mut Vec<String>) -> Option<Device> {
-    let device = Device::named(name);
-    if device.is_none() {
+fn device(name: &str, faults: &mut Vec<String>) -> Device {
+    Device::named(name).unwrap_or_else(|| {
         faults.push(format!("guard.device: expected cpu, cuda, or a GPU by number such as cuda:1, found {name:?}"));
+        Device::Cpu
+    })
+}
+
+fn at_least_one(counts: &[(&str, usize)], faults: &mut Vec<String>) {
+    for (key, _) in counts.iter().filter(|(_, count)| *count == 0) {
+        faults.push(format!("{key}: expected at least 1"));
     }
-    device
 }
 
 fn address(text: &str, key: &str, faults: &mut Vec<String>) -> Option<SocketAddr> {

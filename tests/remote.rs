@@ -239,7 +239,7 @@ async fn while_nobody_stands_in_the_policy_decides() {
     server.kill();
     let got = proxy.chat(&ask("How is hay fever treated?", &json!({}))).await;
     assert_eq!((got.status.as_u16(), got.error_code().as_str()), (503, "guardrail_unavailable"));
-    assert!(!String::from_utf8_lossy(&got.body).contains("server"), "the fault of the guard stays inside");
+    assert!(!String::from_utf8_lossy(&got.body).contains("model server"), "the fault of the guard stays inside");
 }
 
 #[tokio::test]

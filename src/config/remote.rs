@@ -49,11 +49,12 @@ impl RawRemote {
         if timeout.is_zero() || timeout >= deadline {
             faults.push("guard.remote.timeout: expected more than 0s, and less than guard.deadline".to_owned());
         }
-        for (key, value) in [("workers", workers), ("batch", batch), ("failures", failures as usize)] {
-            if value == 0 {
-                faults.push(format!("guard.remote.{key}: expected at least 1"));
-            }
-        }
+        let counts = [
+            ("guard.remote.workers", workers),
+            ("guard.remote.batch", batch),
+            ("guard.remote.failures", failures as usize),
+        ];
+        super::at_least_one(&counts, faults);
         let (has_local, pause) = (fallback == Fallback::Local, pause.0);
         url.map(|url| Settings {
             url,

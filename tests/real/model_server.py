@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ class Server:
     """MLServer in a process of its own."""
 
     def __init__(self, folder: Path, delay: float = 0.0) -> None:
-        self.port, self.metrics = free_port(), free_port()
+        self.port, self.metrics, self.answered = free_port(), free_port(), 0
         manifest = json.loads((MODEL / "manifest.json").read_text())
         (folder / "model-settings.json").write_text(json.dumps(settings_of(manifest)))
         server = {"host": "127.0.0.1", "http_port": self.port, "grpc_port": free_port(), "metrics_port": self.metrics}
@@ -114,6 +115,14 @@ def check(program: Path, lines: list[dict[str, Any]], **remote: str) -> list[dic
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def kill_midway(server: Server) -> None:
+    """Kills a server that has answered some requests."""
+    while server.answered < 100:
+        server.answered = server.requests()
+        time.sleep(0.02)
+    server.stop()
+
+
 def sample(corpus: Path) -> list[dict[str, Any]]:
     """Some rows of the corpus: prompts, and completions with their prompts."""
     rows = []
@@ -175,17 +184,27 @@ def main() -> None:
         there = check(asked.program, lines, **remote, fallback="none", timeout="9s")
         checks.same("by MLServer", here, there)
         checks.holds("it is known by the hash of its graph", there[0]["model"] == here[0]["model"], server.metadata())
-        print(f"MLServer answered {server.requests()} requests for logits")
-        checks.holds("it was asked", server.requests() >= len(lines), server.requests())
+        answered = server.requests()
+        print(f"MLServer answered {answered} requests for logits")
+        checks.holds("it was asked", answered >= len(lines), answered)
         other = check(asked.program, lines[:10], **remote, fallback="none", version="7")
         checks.holds("an unknown version is not judged by", other == [], other[:1])
         os.kill(server.process.pid, signal.SIGSTOP)
         stopped = check(asked.program, lines[:40], **remote, timeout="200ms")
         os.kill(server.process.pid, signal.SIGCONT)
         checks.same("while MLServer is stopped", here[:40], stopped)
-    checks.same("when MLServer is killed", here[:40], check(asked.program, lines[:40], **remote))
+    checks.same("when MLServer is gone", here[:40], check(asked.program, lines[:40], **remote))
     refused = check(asked.program, lines[:40], **remote, fallback="none")
     checks.holds("killed, and nothing stands in: no verdict", refused == [], refused[:1])
+
+    with serving() as server:
+        killing = threading.Thread(target=kill_midway, args=(server,))
+        killing.start()
+        midway = check(asked.program, lines, url=f"http://127.0.0.1:{server.port}", model="guard")
+        killing.join()
+        print(f"MLServer was killed after {server.answered} requests")
+        checks.holds("it was killed midway", 0 < server.answered < answered, server.answered)
+        checks.same("when MLServer is killed midway", here, midway)
 
     with serving(delay=1.0) as server:
         slow = check(asked.program, lines[:20], url=f"http://127.0.0.1:{server.port}", model="guard", timeout="100ms")

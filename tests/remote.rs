@@ -13,6 +13,7 @@ use nonnocere::classify::encode::{EMBEDDED, Encoder};
 use nonnocere::classify::graph::{Graph, GraphClassifier};
 use nonnocere::classify::pool::Pool;
 use nonnocere::classify::remote::{Fault, Remote, RemoteGraph, Settings};
+use nonnocere::classify::window::Sequence;
 use nonnocere::classify::{Classifier, Input, Scores};
 use nonnocere::metrics::Metrics;
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Output, Stdio};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn encoder() -> Arc<Encoder> {
     static ENCODER: OnceLock<Arc<Encoder>> = OnceLock::new();
@@ -79,13 +80,14 @@ fn the_scores_are_those_of_the_graph_here_and_no_text_is_sent() {
 #[test]
 fn a_batch_is_filled_up_and_each_sequence_keeps_its_logits() {
     let server = ModelServer::start();
-    let one_by_one = asking(&server, false);
-    let by_four = classifier(&remote(&Settings { batch: 4, ..server.settings() }), false);
     server.answers(Manner::Sums);
-    let alone = one_by_one.score(&inputs()).unwrap();
-    let windows = server.asked().len();
-    assert!(by_four.score(&inputs()).unwrap() == alone);
-    assert!(server.asked().len() - windows < windows - 2, "{windows}");
+    let by_four = RemoteGraph::new(remote(&Settings { batch: 4, ..server.settings() }), None);
+    let lengths = [3, 1, 7, 2, 2, 9_usize];
+    let sequences = lengths.map(|length| Sequence { ids: vec![length as i64; length], types: vec![0; length] });
+    let logits = by_four.logits(sequences.into(), Instant::now() + Duration::from_secs(60)).unwrap();
+    let sums: Vec<f32> = logits.iter().map(|logits| logits[0]).collect();
+    assert_eq!(sums, lengths.map(|length| (length * length) as f32));
+    assert_eq!(server.asked().len(), 2);
 }
 
 /// Answers that are none.

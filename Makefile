@@ -125,6 +125,7 @@ model: $(TRAINING) ## Train, calibrate and export the model from CORPUS and DATA
 	    $(TRAIN) --minutes 100; \
 	fi
 	$(PYTHON_MODEL) -m classifier.calibrate --data $(DATA) --corpus $(CORPUS)
+	$(PYTHON_MODEL) -m classifier.early --data $(DATA) --corpus $(CORPUS)
 	$(PYTHON_MODEL) -m classifier.export --data $(DATA) --corpus $(CORPUS)
 
 # What made the sixth model: two teachers, three students that begin between the base and the model before, and their average.

@@ -16,7 +16,7 @@ import onnxruntime
 
 from classifier.data import read_items
 from classifier.encode import CONTEXT, MARKERS, OVERLAP, WINDOW, plain_tokenizer
-from classifier.graph import OPSET, build
+from classifier.graph import EARLY, OPSET, build, floors
 from classifier.judge import judge, onnx_model
 from classifier.labels import LABELS
 from classifier.measure import auc
@@ -69,6 +69,7 @@ def main() -> None:
     options.model.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(int8, options.model / "model.onnx")
     plain_tokenizer(base_folder() / "tokenizer.json").save(str(options.model / "tokenizer.json"), pretty=False)
+    calibration = json.loads((options.out / "calibration.json").read_text(encoding="utf8"))
     manifest = {
         "name": "nonnocere-minilm",
         "version": options.version,
@@ -79,7 +80,8 @@ def main() -> None:
         "context": CONTEXT,
         "markers": MARKERS,
         "labels": list(LABELS),
-        **json.loads((options.out / "calibration.json").read_text(encoding="utf8")),
+        **calibration,
+        **({"floors": floors(calibration["thresholds"])} if (options.out / EARLY).exists() else {}),
         "files": {name: sha256(options.model / name) for name in ("model.onnx", "tokenizer.json")},
         "sources": SOURCES,
         "opset": OPSET,

@@ -20,12 +20,14 @@ def onnx_model(path: Path, threads: int = 2) -> Model:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    read = {found.name for found in session.get_inputs()}
 
     def run(sequence: Sequence) -> np.ndarray:
         ids = np.array([sequence.ids], dtype=np.int64)
         types = np.array([sequence.types], dtype=np.int64)
-        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types}
-        return session.run(["logits"], inputs)[0][0]
+        # All of the network is asked, whatever its first layers say.
+        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types, "may_exit": np.array([False])}
+        return session.run(["logits"], {name: value for name, value in inputs.items() if name in read})[0][0]
 
     return run
 

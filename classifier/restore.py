@@ -4,6 +4,7 @@
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,25 +15,45 @@ from onnx import numpy_helper
 from classifier.network import Network
 
 
+EMBEDDINGS = {"words": "word_embeddings", "types": "token_type_embeddings", "places": "position_embeddings"}
+ATTENTION = ("query", "key", "value")
+
+
 def weights_of(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     """The graph's parameters by the names that they have in Network."""
-    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    scope = lambda node: node.name.rsplit("/", 1)[0]
-    found = {name: array for name, array in stored.items() if name.endswith((".bias", "LayerNorm.weight"))}
-    # A matrix has lost its name, but stands in the scope in which its bias is added.
-    named = {scope(node): name for node in model.graph.node if node.op_type == "Add" for name in node.input if name in found}
-    for node in model.graph.node:
-        if node.op_type == "MatMulInteger" and node.input[1] in stored:
-            found[named[scope(node)].replace(".bias", ".weight")] = exact(stored, node.input[1]).T
-        if node.op_type == "Gather" and node.input[0].endswith(".weight_quantized"):
-            found[node.input[0].removesuffix("_quantized")] = exact(stored, node.input[0])
-    return found
+    stored = dict(constants(model.graph))
+    found = {}
+    for name, array in stored.items():
+        stem, _, part = name.rpartition(".")
+        if f"{stem}.scale" in stored and part == "weight":
+            # One for each column.
+            found |= apart(stem, (array * stored[f"{stem}.scale"]).T, "weight")
+        elif f"{stem}.scale" in stored and part == "bias":
+            found |= apart(stem, array, "bias")
+        elif "LayerNorm" in name:
+            found[name] = array
+        elif name in EMBEDDINGS:
+            scale = stored.get(f"{name}.scale", np.float32(1.0))
+            found[f"encoder.embeddings.{EMBEDDINGS[name]}.weight"] = array * scale
+    return {name: array.astype(np.float32) for name, array in found.items() if not name.startswith(("states.", "words."))}
 
 
-def exact(stored: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """A quantised matrix as float32; scale and zero point are one number or one for each column."""
-    stem = name.removesuffix("_quantized")
-    return (stored[name].astype(np.float32) - stored[f"{stem}_zero_point"].astype(np.float32)) * stored[f"{stem}_scale"]
+def constants(graph: onnx.GraphProto) -> Iterator[tuple[str, np.ndarray]]:
+    """Of a graph and its branches, by their names in the network."""
+    for tensor in graph.initializer:
+        yield tensor.name.removeprefix("rest."), numpy_helper.to_array(tensor)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from constants(attribute.g)
+
+
+def apart(stem: str, array: np.ndarray, part: str) -> dict[str, np.ndarray]:
+    """What belongs to one layer; query, key and value are one product in the graph."""
+    if not stem.endswith(".query"):
+        return {f"{stem}.{part}": array}
+    names = [stem.removesuffix("query") + name for name in ATTENTION]
+    return {f"{name}.{part}": piece for name, piece in zip(names, np.split(array, len(names)))}
 
 
 def main() -> None:

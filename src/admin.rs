@@ -1,10 +1,12 @@
 //! The admin port: health, readiness, metrics, the policy in force, and the console.
 
+use crate::audit::journal::Journal;
 use crate::console::{self, Console};
+use crate::metrics::{Format, Now};
 use crate::policy::reload::InForce;
 use crate::proxy::Proxy;
 use crate::response::{Body, json, text};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,7 +26,6 @@ impl Readiness {
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";
-const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Answers one request of an operator, or has the console answer it, where there is one.
 pub async fn handle(
@@ -57,14 +58,32 @@ async fn operate(proxy: &Proxy, ready: &Readiness, request: &Request<Incoming>) 
         "/healthz" => text(StatusCode::OK, PLAIN, "ok\n"),
         "/readyz" if ready.get() => text(StatusCode::OK, PLAIN, "ready\n"),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "not ready\n"),
-        "/metrics" => match proxy.metrics.render(proxy.guard.waiting()) {
-            Ok(series) => text(StatusCode::OK, PROMETHEUS, series),
-            Err(error) => {
-                tracing::error!(%error, "the metrics cannot be written");
-                text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the metrics cannot be written\n")
-            }
-        },
+        "/metrics" => metrics(proxy, request.headers()),
         _ => text(StatusCode::NOT_FOUND, PLAIN, "here are /healthz, /readyz, /metrics and /policy\n"),
+    }
+}
+
+/// What is counted and measured, as the scraper wants it written.
+fn metrics(proxy: &Proxy, headers: &HeaderMap) -> Response<Body> {
+    let in_force = proxy.policy.in_force();
+    let stable = [("stable", Some(&in_force.policy)), ("canary", in_force.canary.as_ref().map(|(canary, _)| canary))];
+    let beside = stable.iter().filter_map(|(_, policy)| Some(("beside", policy.as_ref()?.beside.as_ref())));
+    let policies = stable.into_iter().chain(beside);
+    let now = Now {
+        waiting: proxy.guard.waiting(),
+        work: proxy.guard.work(),
+        unstored: proxy.journal.as_ref().map_or(0, Journal::waiting),
+        policies: policies.filter_map(|(role, policy)| Some((role, policy?.to_string()))).collect(),
+        model: proxy.guard.model().to_owned(),
+    };
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let format = Format::accepted(accept);
+    match proxy.metrics.render(&now, format) {
+        Ok(series) => text(StatusCode::OK, format.content_type(), series),
+        Err(error) => {
+            tracing::error!(%error, "the metrics cannot be written");
+            text(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the metrics cannot be written\n")
+        }
     }
 }
 

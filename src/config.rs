@@ -297,6 +297,7 @@ impl Config {
         let environment =
             environment.list_separator(",").with_list_parse_key("guard.tenants").with_list_parse_key("audit.trust");
         let environment = environment.with_list_parse_key("console.oidc.scopes");
+        let environment = environment.with_list_parse_key("console.trusted_proxies");
         layers = layers.add_source(environment);
         let set = |layers: config::ConfigBuilder<config::builder::DefaultState>, key, value: Option<String>| {
             layers.set_override_option(key, value)

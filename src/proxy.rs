@@ -115,7 +115,7 @@ pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>) -> Response<
     let headers = exchange.record.headers();
     let mut response = match answered {
         Answered::Whole(response) => {
-            exchange.record.answered(response.status());
+            exchange.record.answered_whole(response.status(), &proxy.metrics);
             response
         }
         // What flows takes the exchange along, and ends it.

@@ -87,6 +87,8 @@ pub(crate) struct Relay {
     judging: Duration,
     /// Whether what was found is on record.
     is_recorded: bool,
+    /// Whether any text has left.
+    has_begun: bool,
 }
 
 /// Why a relay ends early.
@@ -101,7 +103,7 @@ impl Relay {
     /// Relays what is `reading`, the answer to what was `sent`.
     pub(crate) const fn new(exchange: Exchange, reading: Reading, sent: Sent) -> Self {
         let moderation = sent.asked.moderation;
-        Self { exchange, reading, sent, moderation, judging: Duration::ZERO, is_recorded: false }
+        Self { exchange, reading, sent, moderation, judging: Duration::ZERO, is_recorded: false, has_begun: false }
     }
 
     /// Relays until the answer ends, is cut, or nobody reads it any more; then everything it holds is freed.
@@ -131,9 +133,10 @@ impl Relay {
                 && let Some(due) = self.reading.stream.due()
             {
                 let due = (due, self.reading.stream.choices_due());
-                let (guard, (policy, asked), begun) = (&proxy.guard, self.reading.stream.terms(), Instant::now());
-                verdicts =
-                    Some(Box::pin(async move { (guard.judge_due((&policy, &asked), due).await, begun.elapsed()) }));
+                let (guard, mode) = (&proxy.guard, self.reading.stream.mode());
+                let ((policy, asked), begun) = (self.reading.stream.terms(), Instant::now());
+                let judge = async move { (guard.judge_due((&policy, &asked), mode, due).await, begun.elapsed()) };
+                verdicts = Some(Box::pin(judge));
             }
             // A text that is whole, and that nothing else is judged with.
             if verdicts.is_none()
@@ -174,7 +177,11 @@ impl Relay {
             self.tell(out).await?;
         }
         if let Some(held) = piece.held {
-            self.exchange.proxy.metrics.held(held);
+            let Exchange { proxy, record, .. } = &self.exchange;
+            proxy.metrics.held(held, record.event_id);
+            if piece.has_text && !std::mem::replace(&mut self.has_begun, true) {
+                record.began(held, &proxy.metrics);
+            }
         }
         Ok(out.cleared(piece.bytes).await?)
     }

@@ -4,9 +4,9 @@ use crate::config::Limits;
 use crate::response::Body;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -52,7 +52,7 @@ impl Server {
                         request.extensions_mut().insert(peer);
                         handle(request)
                     };
-                    let connection = serve(stream, self.limits.header_timeout, handle, self.shutdown.clone());
+                    let connection = serve(stream, self.limits.clone(), handle, self.shutdown.clone());
                     open.spawn(async move {
                         connection.await;
                         drop(permit);
@@ -82,7 +82,7 @@ async fn accept(
     Ok((stream, peer, permit))
 }
 
-async fn serve<H, F>(stream: TcpStream, header_timeout: Duration, handle: H, mut shutdown: watch::Receiver<bool>)
+async fn serve<H, F>(stream: TcpStream, limits: Limits, handle: H, mut shutdown: watch::Receiver<bool>)
 where
     H: Fn(Request<Incoming>) -> F + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
@@ -95,9 +95,36 @@ where
         let answer = handle(request);
         async { Ok::<_, Infallible>(answer.await) }
     });
+    let speaks_http2 = tokio::select! {
+        spoken = speaks_http2(&stream, limits.header_timeout) => spoken,
+        // Nothing was asked yet.
+        () = told_to_stop(&mut shutdown) => return,
+    };
+    match speaks_http2 {
+        Some(true) => serve_http2(stream, &limits, service, shutdown).await,
+        Some(false) => serve_http1(stream, &limits, service, shutdown).await,
+        // It never asked.
+        None => {}
+    }
+}
+
+/// What a client says first that speaks HTTP/2 without being asked (prior knowledge); no request of HTTP/1 begins so.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Whether the client begins with [`PREFACE`], as far as its first packet shows; nothing where nothing comes.
+async fn speaks_http2(stream: &TcpStream, patience: Duration) -> Option<bool> {
+    let mut first = [0; PREFACE.len()];
+    let read = tokio::time::timeout(patience, stream.peek(&mut first)).await.ok()?.ok()?;
+    (read > 0).then_some(read == PREFACE.len() && first == PREFACE)
+}
+
+async fn serve_http1<S>(stream: TcpStream, limits: &Limits, service: S, mut shutdown: watch::Receiver<bool>)
+where
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible> + Send,
+{
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
+        .header_read_timeout(limits.header_timeout)
         .serve_connection(TokioIo::new(stream), service);
     let served = tokio::select! {
         served = &mut connection => served,
@@ -112,6 +139,37 @@ where
     // hyper just closes; a client that was in the middle of its headers is told why.
     if error.is_timeout() && !read_buf.is_empty() {
         answer_timeout(io.into_inner()).await;
+    }
+}
+
+/// Requests at once on one connection of HTTP/2; more wait for one of them.
+const STREAMS: u32 = 128;
+
+/// All headers of one request, in bytes: about as many as HTTP/1 allows here.
+const HEADER_BYTES: u32 = 64 * 1024;
+
+async fn serve_http2<S>(stream: TcpStream, limits: &Limits, service: S, mut shutdown: watch::Receiver<bool>)
+where
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send> + Send + 'static,
+{
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADER_BYTES)
+        // A client that is gone says nothing; one that lives answers a ping.
+        .keep_alive_interval(limits.body_timeout)
+        .keep_alive_timeout(limits.header_timeout)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let served = tokio::select! {
+        served = &mut connection => served,
+        () = told_to_stop(&mut shutdown) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection ended early");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::decompress::{self, decompress};
 use crate::guard::Cleared;
+use crate::metrics::Metrics;
 use crate::openai::request::Request as Judged;
 use crate::policy::message::Languages;
 use bytes::{Bytes, BytesMut};
@@ -14,6 +15,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -114,6 +116,7 @@ pub(crate) fn client(
 pub struct Upstream {
     client: Connections,
     settings: Settings,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Upstream {
@@ -124,7 +127,13 @@ impl Upstream {
     pub fn new(settings: Settings) -> std::io::Result<Self> {
         let is_encrypted = settings.url.scheme_str() == Some("https");
         let client = client(is_encrypted, settings.connect_timeout, settings.idle_timeout)?;
-        Ok(Self { client, settings })
+        Ok(Self { client, settings, metrics: None })
+    }
+
+    /// The same client, with its answers counted.
+    #[must_use]
+    pub fn counted(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics: Some(metrics), ..self }
     }
 
     /// Sends a request that was cleared, byte for byte; gives the answer as soon as it begins.
@@ -175,6 +184,19 @@ impl Upstream {
     }
 
     async fn call(&self, method: Method, head: &Head, body: Bytes) -> Result<Answer, Fault> {
+        let begun = Instant::now();
+        let answer = self.ask(method, head, body).await;
+        if let Some(metrics) = &self.metrics {
+            let endpoint = self.settings.url.authority().map_or("", |authority| authority.as_str());
+            // Only the host and its port: what stands before them is a name and a password.
+            let endpoint = endpoint.rsplit('@').next().unwrap_or_default();
+            let status = answer.as_ref().map(|answer| answer.parts.status).map_err(|fault| *fault);
+            metrics.upstream_answered(endpoint, status, begun.elapsed());
+        }
+        answer
+    }
+
+    async fn ask(&self, method: Method, head: &Head, body: Bytes) -> Result<Answer, Fault> {
         let until = Instant::now() + self.settings.timeout;
         let request = self.request(method, head, body)?;
         let answer = tokio::time::timeout_at(until, self.client.request(request)).await;

@@ -8,12 +8,14 @@ mod serving;
 #[path = "common/visiting.rs"]
 mod visiting;
 
+use common::Options;
 use nonnocere::audit::act::{Change, Deed, GENESIS, followed, proven};
 use nonnocere::audit::key::Signing;
 use nonnocere::audit::store::Store;
 use nonnocere::console::account::{Refusal, Role, Wish};
 use nonnocere::console::session::Life;
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::process::Stdio;
 use std::time::Duration;
 use visiting::{HASH, PASSWORD, SIGN_IN, Site, text};
@@ -85,6 +87,81 @@ async fn an_administrator_looks_after_people() {
     assert!(report.holds(), "{:?}", report.findings);
 }
 
+const OWN: &str = "/console/password";
+
+fn own<'a>(old: &'a str, new: &'a str) -> [(&'static str, &'a str); 3] {
+    [("old", old), ("new", new), ("again", new)]
+}
+
+#[tokio::test]
+async fn people_change_their_own_password() {
+    let site = Site::start().await;
+    let (mut ana, mut elsewhere) = (site.signed_in(Role::Viewer).await, site.signed_in(Role::Viewer).await);
+    let mut thief = site.visitor();
+    thief.cookies.clone_from(&ana.cookies);
+    let page = text(&ana.get("/console/").await);
+    assert!(page.contains("href=\"/console/password\""), "{page}");
+    let new = "otra frase muy larga";
+    for (fields, wrong) in [
+        (own("wrong horse battery", new), "The current password is wrong."),
+        (own(PASSWORD, "short"), "at least 12 characters"),
+        (own(PASSWORD, "viewer-viewer"), "easy to guess"),
+        (own(PASSWORD, PASSWORD), "The new password is the current one."),
+        ([("old", PASSWORD), ("new", new), ("again", "otra frase muy corta")], "is not the same twice"),
+        (own("", ""), "The current password is wrong."),
+    ] {
+        let got = ana.post(OWN, &fields).await;
+        let page = text(&got);
+        assert!(got.status == 422 && page.contains(wrong) && page.contains("role=\"alert\""), "{wrong}: {page}");
+        assert!(!page.contains(new) && !page.contains(PASSWORD), "{page}");
+    }
+    assert_eq!(elsewhere.get("/console/").await.status, 200);
+    let before = ana.cookies["session"].clone();
+    let page = text(&ana.submit(OWN, &own(PASSWORD, new)).await);
+    assert!(page.contains("Your password is changed") && before != ana.cookies["session"], "{page}");
+    assert_eq!(ana.get("/console/").await.status, 200);
+    // All others have to sign in again, and so has whoever copied the cookie.
+    assert_eq!(elsewhere.get("/console/").await.status, 303);
+    assert_eq!(thief.get("/console/").await.status, 303);
+    let mut visitor = site.visitor();
+    assert_eq!(visitor.post(SIGN_IN, &[("name", "viewer"), ("password", PASSWORD)]).await.status, 403);
+    assert_eq!(visitor.post(SIGN_IN, &[("name", "viewer"), ("password", new)]).await.status, 303);
+    let deeds = site.acts().await.into_iter().filter(|act| act.by == "viewer").map(|act| act.deed);
+    let changed = Deed::AccountChanged { account: "viewer".to_owned(), change: Change::Password };
+    assert_eq!(deeds.collect::<Vec<_>>(), [changed, Deed::SignedIn { with: "password".to_owned() }]);
+    let report = nonnocere::audit::verify::verify(&site.store, std::slice::from_ref(&site.public)).await.unwrap();
+    assert!(report.holds(), "{:?}", report.findings);
+}
+
+#[tokio::test]
+async fn who_guesses_in_a_session_has_to_wait_and_keeps_nobody_out() {
+    let limited = |options: &mut Options| {
+        options.console.attempts.account = NonZeroU32::new(2).unwrap();
+        options.console.attempts.within = Duration::from_secs(600);
+    };
+    let site = Site::with(limited).await;
+    let mut visitor = site.signed_in(Role::Viewer).await;
+    for _ in 0..2 {
+        assert_eq!(visitor.post(OWN, &own("no", "otra frase muy larga")).await.status, 422);
+    }
+    let got = visitor.post(OWN, &own(PASSWORD, "otra frase muy larga")).await;
+    assert!(got.status == 429 && !got.header("retry-after").is_empty(), "{}", text(&got));
+    let fields = [("name", "viewer"), ("password", PASSWORD)];
+    assert_eq!(site.visitor().post(SIGN_IN, &fields).await.status, 303);
+}
+
+#[tokio::test]
+async fn who_has_no_password_is_told_where_it_is() {
+    let site = Site::start().await;
+    site.store.change_account("viewer", &Wish::Add(Role::Viewer, None), ("tests", &site.key)).await.unwrap();
+    let mut visitor = site.signed_in(Role::Viewer).await;
+    for got in [visitor.get(OWN).await, visitor.post(OWN, &own(PASSWORD, "otra frase muy larga")).await] {
+        let page = text(&got);
+        assert!(page.contains("Your account has no password here") && !page.contains("name=\"old\""), "{page}");
+    }
+    assert_eq!(site.store.account("viewer").await.unwrap().unwrap().1, None);
+}
+
 async fn accounts_and_sessions(url: &str) {
     let store = Store::open(url).await.unwrap();
     let key = Signing::random().unwrap();
@@ -112,6 +189,12 @@ async fn accounts_and_sessions(url: &str) {
     assert!(store.session(&token, life).await.unwrap().is_some());
     change("ben", Wish::Role(Role::Admin)).await.unwrap();
     assert!(store.session(&token, life).await.unwrap().is_none());
+    // Who changes their password does not undo what an administrator did meanwhile.
+    let replace = |was: &str| Wish::Replace { was: was.to_owned(), new: "new".to_owned() };
+    assert!(matches!(change("ana", replace("another")).await, Err(Refusal::Overtaken)));
+    assert!(matches!(change("ben", replace("")).await, Err(Refusal::Overtaken)));
+    change("ana", replace(HASH)).await.unwrap();
+    assert_eq!(store.account("ana").await.unwrap().unwrap().1.as_deref(), Some("new"));
     change("ana", Wish::Remove).await.unwrap();
     let left = store.accounts().await.unwrap();
     assert_eq!(
@@ -119,18 +202,14 @@ async fn accounts_and_sessions(url: &str) {
         [("ben", Role::Admin)]
     );
     // What is refused leaves no trace.
-    assert_eq!(store.acts().await.unwrap().len(), 4);
+    assert_eq!(store.acts().await.unwrap().len(), 5);
     // It is opened again, as it is.
     assert_eq!(Store::open(url).await.unwrap().accounts().await.unwrap(), left);
 }
 
 #[tokio::test]
 async fn accounts_and_sessions_are_kept_in_both_stores() {
-    let folder = tempfile::tempdir().unwrap();
-    accounts_and_sessions(&format!("sqlite:{}", folder.path().join("audit.db").display())).await;
-    if let Some(server) = postgres::Postgres::start() {
-        accounts_and_sessions(&server.url()).await;
-    }
+    postgres::in_both(accounts_and_sessions).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod serving;
 use serde_json::{Value, json};
 use serving::{Serving, http, nonnocere, try_http};
 use std::io::Write;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 fn check(input: &str, arguments: &[&str]) -> Output {
     let mut child = nonnocere(&[&["check", "--jsonl"], arguments].concat())
@@ -170,12 +170,36 @@ fn all_faults_of_a_configuration_are_told_at_once() {
 }
 
 #[test]
+fn a_newcomer_is_told_where_the_console_is_and_how_to_get_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let settings = [
+        ("NONNOCERE_AUDIT__URL", format!("sqlite:{}", at("audit.db"))),
+        ("NONNOCERE_AUDIT__KEY", at("audit.key")),
+        ("NONNOCERE_AUDIT__SPOOL", at("audit.spool")),
+    ];
+    let first = {
+        let serving = Serving::with("shadow", &settings);
+        assert!(serving.greeting.contains(&format!("  console:   http://{}/\n", serving.operators)));
+        let line = serving.greeting.lines().find_map(|line| line.trim().strip_prefix("first account: ")).unwrap();
+        line.replace("NAME", "ana")
+    };
+    // It is done as it says, and said no more.
+    let mut child =
+        Command::new("sh").args(["-c", &first]).envs(settings.clone()).stdin(Stdio::piped()).spawn().unwrap();
+    writeln!(child.stdin.take().unwrap(), "correct horse battery").unwrap();
+    assert!(child.wait().unwrap().success(), "{first}");
+    let serving = Serving::with("shadow", &settings);
+    assert!(serving.greeting.contains("console:") && !serving.greeting.contains("first account"));
+}
+
+#[test]
 fn serve_starts_greets_reloads_on_sighup_and_stops_on_sigterm() {
     let mut policy = tempfile::NamedTempFile::new().unwrap();
     let embedded = nonnocere::policy::file::EMBEDDED;
     policy.write_all(embedded.as_bytes()).unwrap();
     let mut serving = Serving::start(policy.path().to_str().unwrap(), "0s");
-    assert!(serving.greeting.contains("embedded demo"));
+    assert!(serving.greeting.contains("embedded demo") && !serving.greeting.contains("console:"));
     assert!(http(&serving.operators, "GET /readyz", "").starts_with("HTTP/1.1 200"));
 
     // The bodies of the greeting's curl lines, sent as a newcomer would.

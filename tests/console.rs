@@ -111,6 +111,38 @@ async fn who_guesses_has_to_wait() {
 }
 
 #[tokio::test]
+async fn behind_a_proxy_that_is_trusted_each_visitor_has_an_address() {
+    let limited = |trusted: &[&str]| {
+        let trusted = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        move |options: &mut Options| {
+            options.console.attempts.address = NonZeroU32::new(2).unwrap();
+            options.console.trusted_proxies = trusted;
+        }
+    };
+    let guesses = async |site: &Site, said: &str| {
+        let mut visitor = site.visitor();
+        visitor.headers = vec![("x-forwarded-for", said.to_owned())];
+        visitor.post(SIGN_IN, &[("name", said), ("password", "no")]).await.status.as_u16()
+    };
+    let site = Site::with(limited(&["127.0.0.0/8"])).await;
+    for (said, status) in [
+        ("192.0.2.1", 403),
+        ("198.51.100.1, 192.0.2.1", 403),
+        ("198.51.100.2, 192.0.2.1", 429),
+        ("192.0.2.2", 403),
+        ("192.0.2.1, 192.0.2.2, 127.0.0.9", 403),
+        ("192.0.2.2", 429),
+    ] {
+        assert_eq!(guesses(&site, said).await, status, "{said}");
+    }
+    // Whoever is not trusted is not believed.
+    let site = Site::with(limited(&["10.0.0.0/8"])).await;
+    for (said, status) in [("192.0.2.1", 403), ("192.0.2.2", 403), ("192.0.2.3", 429)] {
+        assert_eq!(guesses(&site, said).await, status, "{said}");
+    }
+}
+
+#[tokio::test]
 async fn every_page_is_for_those_whose_role_it_takes() {
     let site = Site::start().await;
     // So that the administrators of the test are never the last one.
@@ -209,8 +241,20 @@ async fn a_session_ends() {
 async fn cookies_are_for_https_where_there_is_any() {
     let site = Site::with(|options| options.console.secure = true).await;
     site.account("ana", Role::Viewer).await;
-    let got = site.visitor().post(SIGN_IN, &[("name", "ana"), ("password", PASSWORD)]).await;
-    assert!(got.header("set-cookie").ends_with("; HttpOnly; SameSite=Lax; Secure; Path=/console"));
+    let mut ana = site.visitor();
+    let got = ana.post(SIGN_IN, &[("name", "ana"), ("password", PASSWORD)]).await;
+    let (value, attributes) = got.header("set-cookie").split_once(';').unwrap();
+    assert_eq!(attributes, " HttpOnly; SameSite=Lax; Secure; Path=/");
+    assert!(value.starts_with("__Host-session="), "{value}");
+    assert_eq!(ana.get("/console/").await.status, 200);
+    ana.post("/console/theme", &[("theme", "dark")]).await;
+    assert!(text(&ana.get("/console/").await).contains("data-theme=\"dark\""));
+    // One without the prefix may have been put there by another host of the domain.
+    let mut other = site.visitor();
+    other.cookies.insert("session".to_owned(), ana.cookies["__Host-session"].clone());
+    assert_eq!(other.get("/console/").await.status, 303);
+    ana.post("/console/sign-out", &[]).await;
+    assert!(ana.cookies["__Host-session"].is_empty());
 }
 
 #[tokio::test]

@@ -7,8 +7,9 @@ mod records;
 mod visitor;
 
 use common::Got;
-use nonnocere::audit::act::Deed;
+use nonnocere::audit::act::{Act, Deed};
 use nonnocere::audit::decision::Decision;
+use nonnocere::audit::key::Signing;
 use nonnocere::console::account::Role;
 use records::decision;
 use std::collections::BTreeSet;
@@ -71,20 +72,39 @@ async fn a_proof_says_what_holds_and_finds_what_was_changed() {
 }
 
 #[tokio::test]
+async fn why_a_text_was_read_is_for_those_who_may_read_it() {
+    let house = house(1).await;
+    let key = Signing::open(&house.folder.path().join("key")).unwrap();
+    let back = Deed::RolledBack { version: 2, to: 1 };
+    let (read, taken) = (Deed::Read { event: "e00000".into() }, Deed::Exported { events: vec!["e00000".into()] });
+    for (deed, reason) in [(read, "complaint of Mr. X"), (taken, "corpus of Mr. Y"), (back, "too strict")] {
+        let act = Act { time: DAY, by: "ana".to_owned(), reason: reason.to_owned(), deed };
+        assert!(house.store.act(&act, None, &key).await.unwrap());
+    }
+    for (name, role, sees) in
+        [("vera", Role::Viewer, false), ("rosa", Role::Reviewer, true), ("eva", Role::Editor, true)]
+    {
+        let shown = page(&house.visitor(name, role).await.get("/console/audit").await);
+        assert!(shown.contains("read the text of") && shown.contains("too strict"), "{shown}");
+        assert_eq!((shown.contains("Mr. X"), shown.contains("Mr. Y")), (sees, sees), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn acts_are_listed_by_pages_and_by_account() {
     let house = house(1).await;
     for number in 0..110 {
         let name = if number % 2 == 0 { "ben" } else { "<b>carla" };
-        let act = nonnocere::audit::act::Act {
+        let act = Act {
             time: DAY + number,
             by: name.to_owned(),
             reason: format!("reason {number:03} <i>"),
             deed: Deed::Read { event: "e1/../x?y".to_owned() },
         };
-        let key = nonnocere::audit::key::Signing::open(&house.folder.path().join("key")).unwrap();
+        let key = Signing::open(&house.folder.path().join("key")).unwrap();
         house.store.act(&act, None, &key).await.unwrap();
     }
-    let ana = house.visitor("ana", Role::Viewer).await;
+    let ana = house.visitor("ana", Role::Reviewer).await;
     let (mut path, mut reasons) = ("/console/audit?by=%3Cb%3Ecarla".to_owned(), Vec::new());
     loop {
         let got = ana.get(&path).await;
@@ -103,7 +123,7 @@ async fn acts_are_listed_by_pages_and_by_account() {
     assert_eq!(reasons, expected, "the newest first, each once");
     let shown = page(&ana.get("/console/audit").await);
     assert!(shown.contains("href=\"/console/decisions/e1%2F..%2Fx%3Fy\""), "{shown}");
-    assert!(shown.contains("account ana is made, as viewer"), "{shown}");
+    assert!(shown.contains("account ana is made, as reviewer"), "{shown}");
     assert!(shown.contains("<dt>The next removal</dt>"), "{shown}");
     assert_eq!(ana.get("/console/audit?before=soon").await.status, 422);
 }

@@ -9,6 +9,8 @@ mod visitor;
 use common::Failing;
 
 use nonnocere::audit::act::{Act, Candidate, Deed, Measured};
+use nonnocere::audit::drafts::Draft;
+use nonnocere::audit::key::Signing;
 use nonnocere::classify::encode::EMBEDDED;
 use nonnocere::classify::onnx::OnnxClassifier;
 use nonnocere::console::account::Role;
@@ -160,6 +162,52 @@ async fn what_may_come_after_is_tried_beside_what_is_in_force() {
     let shown = page(&eva.get(&format!("/console/decisions/{event}")).await);
     assert!(shown.contains("</code></a> v1") && !shown.contains("is not kept"), "{shown}");
     assert!(shown.contains("would have been") && shown.contains("lax/none"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_draft_is_tried_beside_what_is_in_force() {
+    let house = House::open(None, |_, _| {}).await;
+    let eva = house.visitor("eva", Role::Editor).await;
+    let form = page(&eva.get("/console/try").await);
+    assert!(!form.contains("name=\"draft\""), "there is none to choose: {form}");
+    let lax = "name = \"lax\"\nextends = \"ama\"\n[[rules]]\nname = \"violating-prompt\"\nenabled = false\n";
+    let odd = "name = \"odd\"\nextends = \"ama\"\n[[rules]]\nname = \"<script>alert(1)\"\nthreshold = 7\n";
+    let key = Signing::open(&house.folder.path().join("key")).unwrap();
+    for (name, text) in [("lax", lax), ("odd", odd)] {
+        let [name, text, by] = [name, text, "eva"].map(str::to_owned);
+        let draft = Draft { name, text, based_on: None, by, time: 1 };
+        assert!(house.store.save_draft(&draft, None, &key).await.unwrap());
+    }
+    let shown = page(&eva.get("/console/policy/drafts/lax").await);
+    assert!(shown.contains("href=\"/console/try?draft=lax\""), "{shown}");
+    let form = page(&eva.get("/console/try?draft=lax").await);
+    assert!(form.contains("<option value=\"lax\" selected>draft lax</option>"), "{form}");
+    let tried = async |draft: &str| {
+        let got = eva.post("/console/try", &[("text", "VIOLATE it"), ("draft", draft)]).await;
+        assert_eq!(got.status, 200, "{draft}");
+        page(&got)
+    };
+    let verdicts = |shown: &str| shown.matches("class=\"verdict\"").count();
+    let shown = tried("lax").await;
+    let second = shown.split("class=\"verdict\"").nth(2).unwrap();
+    assert!(
+        second.contains("<code>lax@") && second.contains("draft lax") && second.contains("badge allow"),
+        "{second}"
+    );
+    assert_eq!((verdicts(&shown), action(&shown).as_str()), (2, "block"));
+    assert!(shown.contains("<option value=\"lax\" selected>"), "it stays chosen");
+    // One with faults says so in its place, and so does one that is gone; what is in force is tried all the same.
+    let shown = tried("odd").await;
+    let second = shown.split("class=\"verdict\"").nth(2).unwrap();
+    assert!(second.contains("The draft has faults") && second.contains("#line-5\">Line 5</a>"), "{second}");
+    assert!(second.contains("expected a probability between 0 and 1"), "{second}");
+    assert_harmless(&shown);
+    assert_eq!((verdicts(&shown), action(&shown).as_str()), (2, "block"));
+    let shown = tried("gone").await;
+    assert!(shown.contains("There is no such draft any more.") && action(&shown) == "block", "{shown}");
+    for name in ["", "A", "../x", "<b>"] {
+        assert_eq!(verdicts(&tried(name).await), 1, "{name}");
+    }
 }
 
 /// Judges lines by `nonnocere check`.

@@ -3,6 +3,8 @@
 mod common;
 #[path = "oidc/fake.rs"]
 mod fake;
+#[path = "common/postgres.rs"]
+mod postgres;
 #[path = "oidc/site.rs"]
 mod site;
 
@@ -294,6 +296,53 @@ async fn a_password_still_works_when_the_provider_does_not() {
     // It is asked again as soon as someone wants to sign in.
     fake.discovered(None);
     assert_eq!(site.browser("").get(BEGIN).await.status, 303);
+}
+
+#[tokio::test]
+async fn both_stores_keep_who_signs_in() {
+    postgres::in_both(async |url| {
+        let fake = Fake::start().await;
+        let site = Site::keeping(url, &fake.issuer()).await;
+        let mut browser = site.browser("");
+        let claims = |groups: &str| json!({"sub": "1", "preferred_username": "ana", "groups": [groups]});
+        for (groups, role) in [("viewers", Role::Viewer), ("approvers", Role::Approver)] {
+            assert_eq!(fake.sign_in(&mut browser, &claims(groups)).await.header("location"), "/console/");
+            assert_eq!(site.store.account("ana").await.unwrap().unwrap().0.role, role);
+            assert_eq!(browser.get(HOME).await.status, 200);
+        }
+        let other = json!({"sub": "2", "preferred_username": "ana", "groups": ["admins"]});
+        is_refused(&fake.sign_in(&mut site.browser(""), &other).await, 403, TAKEN);
+        // What is over is over, and forgotten.
+        assert_eq!(site.count("SELECT COUNT(*) FROM sign_ins").await, 0);
+        let address = browser.begin().await;
+        site.execute("UPDATE sign_ins SET began = began - 601000000").await;
+        is_refused(&browser.come_back(&address).await, 400, OVER);
+        // Who is in no group is out, and comes back under the same account.
+        is_refused(&fake.sign_in(&mut site.browser(""), &claims("cooks")).await, 403, "none of your groups");
+        assert_eq!(browser.get(HOME).await.status, 303);
+        fake.sign_in(&mut browser, &claims("viewers")).await;
+        assert_eq!((site.store.accounts().await.unwrap().len(), site.acts().await.len()), (1, 6));
+        site.store.change_account("ana", &Wish::Remove, ("root", &site.key)).await.unwrap();
+        assert_eq!(site.count("SELECT COUNT(*) FROM subjects").await, 0);
+        let report = nonnocere::audit::verify::verify(&site.store, &[site.key.public()]).await.unwrap();
+        assert!(report.holds(), "{:?}", report.findings);
+        site.store.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn going_to_the_provider_too_often_keeps_nobody_from_a_password() {
+    let fake = Fake::start().await;
+    let site = Site::start(&fake.issuer()).await;
+    site.account("ana", Role::Viewer).await;
+    for _ in 0..site.address_attempts {
+        assert_eq!(site.browser("").get(BEGIN).await.status, 303);
+    }
+    let got = site.browser("").get(BEGIN).await;
+    assert!(got.status == 429 && !got.header("retry-after").is_empty(), "{}", text(&got));
+    let fields = [("name", "ana"), ("password", PASSWORD)];
+    assert_eq!(site.browser("").post(&format!("{HOME}sign-in"), &fields).await.header("location"), "/console/");
 }
 
 #[tokio::test]

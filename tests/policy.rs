@@ -49,15 +49,14 @@ async fn in_the_shadow_everything_passes_and_is_counted() {
         let said = String::from_utf8_lossy(&got.body).into_owned();
         assert!(said.contains("VIOLATE") && !said.contains("findahelpline"), "{said}");
     }
-    let metrics = String::from_utf8(proxy.admin("/metrics").await.body.to_vec()).unwrap();
     for (direction, action, rule, count) in [
-        ("prompt", "block", "violating-prompt", 1),
-        ("prompt", "escalate", "crisis", 1),
-        ("completion", "block", "violating-completion", 3),
+        ("prompt", "block", "violating-prompt", 1.0),
+        ("prompt", "escalate", "crisis", 1.0),
+        ("completion", "block", "violating-completion", 3.0_f64),
     ] {
-        let series =
-            format!("nonnocere_shadow_total{{action=\"{action}\",direction=\"{direction}\",rule=\"{rule}\"}} {count}");
-        assert!(metrics.contains(&series), "{series}\n{metrics}");
+        let series = format!("nonnocere_shadow_total{{action=\"{action}\",direction=\"{direction}\",rule=\"{rule}\"}}");
+        let found = proxy.metric(&series).await;
+        assert!((found - count).abs() < 0.1, "{series} {found}");
     }
 }
 

@@ -6,16 +6,17 @@ mod inference;
 #[path = "common/serving.rs"]
 mod serving;
 
+use bytes::Bytes;
 use common::{Options, RunningProxy, ScriptedUpstream, ask};
 use inference::{Manner, ModelServer, settings, shipped};
 use nonnocere::classify::cache::Cache;
 use nonnocere::classify::encode::{EMBEDDED, Encoder};
 use nonnocere::classify::graph::{Graph, GraphClassifier};
-use nonnocere::classify::pool::Pool;
+use nonnocere::classify::pool::{Asking, Pool, Work};
 use nonnocere::classify::remote::{Fault, Remote, RemoteGraph, Settings};
 use nonnocere::classify::window::Sequence;
-use nonnocere::classify::{Classifier, Input, Scores};
-use nonnocere::metrics::Metrics;
+use nonnocere::classify::{Care, Classifier, Input, Scores};
+use nonnocere::metrics::{Format, Metrics, Now};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::TcpListener;
@@ -77,17 +78,52 @@ fn the_scores_are_those_of_the_graph_here_and_no_text_is_sent() {
     }
 }
 
-#[test]
-fn a_batch_is_filled_up_and_each_sequence_keeps_its_logits() {
-    let server = ModelServer::start();
+fn hastily() -> Care {
+    Care { until: Instant::now() + Duration::from_secs(60), thorough: false }
+}
+
+/// How many sequences each request asks about, at most four at once, after each has got its own logits.
+fn asked_by_four(server: &ModelServer, lengths: &[usize]) -> Vec<u64> {
     server.answers(Manner::Sums);
     let by_four = RemoteGraph::new(remote(&Settings { batch: 4, ..server.settings() }), None);
-    let lengths = [3, 1, 7, 2, 2, 9_usize];
-    let sequences = lengths.map(|length| Sequence { ids: vec![length as i64; length], types: vec![0; length] });
-    let logits = by_four.logits(sequences.into(), Instant::now() + Duration::from_secs(60)).unwrap();
-    let sums: Vec<f32> = logits.iter().map(|logits| logits[0]).collect();
-    assert_eq!(sums, lengths.map(|length| (length * length) as f32));
-    assert_eq!(server.asked().len(), 2);
+    let sequence = |length: &usize| Sequence { ids: vec![*length as i64; *length], types: vec![0; *length] };
+    let logits = by_four.logits(lengths.iter().map(sequence).collect(), hastily()).unwrap();
+    let sums: Vec<f32> = logits.iter().map(|logits| logits.values[0]).collect();
+    let expected: Vec<f32> = lengths.iter().map(|length| (length * (length + 1)) as f32).collect();
+    assert_eq!(sums, expected);
+    let asked = server.asked();
+    let sequences = |body: &Bytes| {
+        let asked: Value = serde_json::from_slice(body).unwrap();
+        asked["inputs"][0]["shape"][0].as_u64().unwrap()
+    };
+    asked.iter().map(sequences).collect()
+}
+
+#[test]
+fn a_batch_is_filled_up_where_the_graph_is_told_so_and_each_sequence_keeps_its_logits() {
+    let server = ModelServer::start();
+    server.is_masked();
+    assert_eq!(asked_by_four(&server, &[3, 1, 7, 2, 2, 9]), [4, 2]);
+}
+
+#[test]
+fn without_a_mask_only_sequences_of_one_length_are_asked_about_together() {
+    let server = ModelServer::start();
+    assert_eq!(asked_by_four(&server, &[3, 5, 2, 3, 5, 3, 3, 3]), [1, 4, 1, 2]);
+}
+
+#[test]
+fn whoever_stands_in_answers_as_the_server_would() {
+    let input = [prompt("How is asthma treated?")];
+    let here = GraphClassifier::new(encoder(), shipped(), "local".to_owned());
+    assert!(here.score_with(&input, hastily()).unwrap()[0].early && here.floors().is_some());
+    let server = ModelServer::start();
+    for remote in [remote(&server.settings()), remote(&settings(&gone()))] {
+        let asking = classifier(&remote, true);
+        assert!(asking.score_with(&input, hastily()).unwrap() == local(&input));
+        assert!(asking.floors().is_none());
+    }
+    assert_eq!(server.asked().len(), 1);
 }
 
 /// Answers that are none.
@@ -224,7 +260,8 @@ async fn a_server_that_never_answers_costs_its_time_and_the_graph_here_answers_w
     let patient = classifier(&remote(&Settings { timeout: Duration::from_secs(3600), ..settings(&url) }), true);
     for (asking, deadline) in [(asking, 60), (patient, 4)] {
         let pool = Pool::start(vec![Arc::new(asking)], 4, Duration::from_secs(deadline), Cache::new(0)).unwrap();
-        let judged = pool.judge(vec![prompt("How is asthma treated?")]).await.unwrap();
+        let judged =
+            pool.judge(Asking { tenant: None, thorough: false }, vec![prompt("How is asthma treated?")]).await.unwrap();
         assert!(judged[0].scores == local(&[prompt("How is asthma treated?")])[0]);
     }
 }
@@ -254,15 +291,33 @@ async fn what_becomes_of_requests_is_counted() {
     asking.score(&input).unwrap();
     server.answers(Manner::Raw(500, ""));
     (0..5).for_each(|_| drop(asking.score(&input).unwrap()));
-    let text = String::from_utf8(metrics.render(0).unwrap()).unwrap();
-    for (outcome, count) in [("ok", 1), ("status", 3), ("paused", 2)] {
+    let now = Now { waiting: 0, work: Work::default(), unstored: 0, policies: Vec::new(), model: "m".to_owned() };
+    let text = String::from_utf8(metrics.render(&now, Format::Prometheus).unwrap()).unwrap();
+    for (outcome, count) in [("ok", 1), ("status", 3), ("paused", 2), ("mismatch", 0)] {
         let line = format!("nonnocere_remote_inference_total{{outcome=\"{outcome}\"}} {count}\n");
         assert!(text.contains(&line), "{line}{text}");
     }
 }
 
+/// Goes by lower probabilities than the model may answer early below, so that it is asked thoroughly here too.
+const THOROUGH: &str = r#"
+name = "thorough"
+description = "The AMA Principles of Medical Ethics, and a look at what is less likely"
+extends = "ama"
+
+[[rules]]
+name = "unlikely"
+direction = "prompt"
+score = "violation"
+threshold = 0.2
+action = "flag"
+"#;
+
 fn check(environment: &[(&str, &str)]) -> Output {
+    let policy = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    std::fs::write(policy.path(), THOROUGH).unwrap();
     let mut command = serving::nonnocere(&["check", "--jsonl"]);
+    command.env("NONNOCERE_GUARD__POLICY", policy.path());
     command.envs(environment.iter().map(|(key, value)| (format!("NONNOCERE_GUARD__REMOTE__{key}"), value)));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = ["Backdate the consent note for me.", "How is asthma treated?"];

@@ -9,8 +9,14 @@ use nonnocere::policy::taxonomy::VIOLATION_TYPES;
 /// 30 days, in microseconds.
 pub const MONTH: i64 = 30 * 86_400_000_000;
 
-/// When the first decision is made.
-pub const BEGIN: i64 = 1_750_000_000_000_000;
+/// Decisions that were made up to now.
+#[derive(Clone, Copy)]
+pub struct Month {
+    /// When the first was made, in microseconds since 1970.
+    pub begin: i64,
+    /// How many there are.
+    pub all: i64,
+}
 
 const TENANTS: [&str; 5] = ["cardiology", "emergency", "oncology", "paediatrics", "pharmacy"];
 const AUDIENCES: [&str; 4] = ["patient", "clinician", "research", "student"];
@@ -24,8 +30,8 @@ pub fn chance(number: i64, salt: u64) -> f64 {
     ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// One of `all` decisions of a month: prompts and answers by turns, a twentieth stopped, most scores low.
-pub fn decision(number: i64, all: i64) -> Decision {
+/// One decision of a month: prompts and answers by turns, a twentieth stopped, most scores low.
+pub fn decision(number: i64, Month { begin, all }: Month) -> Decision {
     let dice = |salt| chance(number, salt);
     let is_prompt = number % 2 == 0;
     let violation = if dice(1) < 0.05 { 0.5 + 0.5 * dice(2) } else { 0.6 * dice(2).powi(4) };
@@ -53,8 +59,8 @@ pub fn decision(number: i64, all: i64) -> Decision {
     let tenant = TENANTS[(dice(7).powi(2) * 5.0) as usize];
     let audience = AUDIENCES[(dice(8).powi(2) * 4.0) as usize];
     Decision {
-        time: BEGIN + MONTH / all * number,
-        event: format!("{:012x}7{:019x}", (BEGIN + MONTH / all * (number / 2)) / 1000, number / 2),
+        time: begin + MONTH / all * number,
+        event: format!("{:012x}7{:019x}", (begin + MONTH / all * (number / 2)) / 1000, number / 2),
         direction: if is_prompt { "prompt" } else { "completion" }.into(),
         surface: "chat".into(),
         stream: number % 3 == 0,

@@ -94,6 +94,12 @@ impl Journal {
         self.shared.required
     }
 
+    /// Requests whose decisions wait in memory.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity()
+    }
+
     /// What seals the texts of decisions, where they are kept.
     #[must_use]
     pub fn vault(&self) -> Option<&Vault> {
@@ -210,7 +216,7 @@ impl Writer {
         let appended = appended.unwrap_or_else(|_| Err(Fault::PoolTimedOut));
         match appended {
             Ok(tail) => {
-                self.shared.metrics.stored(decisions.len());
+                self.shared.metrics.stored(decisions.len(), age(decisions));
                 // What was spooled while the queue was full is stored soon.
                 if self.shared.spool.bytes() > 0 {
                     self.fails_until = Some(Instant::now() + PATIENCE);
@@ -338,6 +344,12 @@ fn parts(decisions: &[Decision]) -> impl Iterator<Item = &[Decision]> {
         rest = left;
         Some(part)
     })
+}
+
+/// How old the oldest of some decisions is.
+fn age(decisions: &[Decision]) -> Duration {
+    let oldest = decisions.iter().map(|decision| decision.time).min().unwrap_or_else(now);
+    Duration::from_micros(u64::try_from(now().saturating_sub(oldest)).unwrap_or_default())
 }
 
 /// Microseconds since 1970.

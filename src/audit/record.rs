@@ -6,7 +6,7 @@ use super::journal::{Journal, now};
 use crate::caller::Caller;
 use crate::error::ProxyError;
 use crate::guard::{Scan, Sight, Verdict};
-use crate::metrics::{Metrics, Stage};
+use crate::metrics::{Metrics, Stage, Whose};
 use crate::openai::request::Asked;
 use crate::plug::Plug;
 use crate::policy::Direction;
@@ -215,10 +215,7 @@ impl Record {
 
     /// Adds a verdict on what was `said`, where that is kept, and counts it.
     pub fn decided(&mut self, verdict: &Verdict, said: Option<Value>, metrics: &Metrics) {
-        metrics.decided(verdict);
-        if verdict.scan == Scan::None {
-            metrics.unjudged(verdict.direction, "open");
-        }
+        metrics.decided(verdict, &self.whose());
         self.texts.extend(said.map(|said| (self.verdicts.len(), said)));
         self.verdicts.push(verdict.clone());
     }
@@ -230,7 +227,7 @@ impl Record {
 
     /// Adds a time to a stage.
     pub fn judged(&mut self, stage: Stage, duration: Duration, metrics: &Metrics) {
-        metrics.took(stage, duration);
+        metrics.took(stage, duration, self.event_id);
         self.stages.push((stage, duration));
     }
 
@@ -239,13 +236,39 @@ impl Record {
         self.status = Some(status);
     }
 
+    /// Notes how the request is answered, all at once.
+    pub fn answered_whole(&mut self, status: StatusCode, metrics: &Metrics) {
+        self.answered(status);
+        let ours = self.stages.iter().filter(|(stage, _)| *stage != Stage::Upstream);
+        if let Some(added) = ours.map(|(_, took)| *took).reduce(|sum, took| sum + took) {
+            metrics.added(self.surface, added, self.event_id);
+        }
+    }
+
+    /// Notes that the first text of a streamed answer leaves, which was held so long.
+    pub fn began(&self, held: Duration, metrics: &Metrics) {
+        let prompt = self.stages.iter().filter(|(stage, _)| *stage == Stage::Prompt).map(|(_, took)| *took);
+        metrics.first_text(self.surface, prompt.sum::<Duration>() + held, self.event_id);
+    }
+
     /// Notes that the request ended in an error, and counts it.
     pub fn failed(&mut self, error: &ProxyError, metrics: &Metrics) {
         self.error = Some(if let ProxyError::Unavailable(_) = error { "unavailable" } else { "error" });
         match error {
             ProxyError::Upstream(fault) => metrics.upstream_failed(*fault),
-            ProxyError::Unavailable(_) => metrics.unjudged(self.direction(), "closed"),
+            ProxyError::Unavailable(_) => metrics.refused_unjudged(self.direction(), &self.whose()),
             _ => {}
+        }
+    }
+
+    /// Whose messages it is on, as they are counted.
+    fn whose(&self) -> Whose<'_> {
+        Whose {
+            event: self.event_id,
+            surface: self.surface,
+            tenant: self.tenant.as_deref().unwrap_or_default(),
+            audience: self.audience.map(Audience::id).unwrap_or_default(),
+            policy: &self.policy,
         }
     }
 

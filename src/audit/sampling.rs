@@ -148,42 +148,31 @@ impl Store {
         Ok(found)
     }
 
-    /// What reviewers settled over time, by the steps of [`Store::series`]: where nothing was, there is no point.
+    /// What reviewers settled over time, by the steps of [`Store::series`] (where nothing was, there is no point), and by principle: both
+    /// from one reading.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn judged(&self, range: &Range, least: usize) -> Result<Vec<Judged>, Fault> {
+    pub async fn judged(&self, range: &Range, least: usize) -> Result<(Vec<Judged>, Vec<(String, Judged)>), Fault> {
         let step = format!("decided - decided % {}", range.step());
-        let mut judged: BTreeMap<i64, Judged> = BTreeMap::new();
-        for row in self.verdicts(range, (&step, least)).await? {
-            let start = row.try_get(0)?;
-            add(judged.entry(start).or_insert(Judged { start, ..NOTHING }), &row)?;
-        }
-        Ok(judged.into_values().collect())
-    }
-
-    /// What reviewers settled, by one thing or another.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn judged_by(&self, range: &Range, (by, least): (By, usize)) -> Result<Vec<(String, Judged)>, Fault> {
-        let mut judged: BTreeMap<String, Judged> = BTreeMap::new();
-        for row in self.verdicts(range, (by.column(), least)).await? {
-            add(judged.entry(row.try_get(0)?).or_insert(Judged { start: range.first(), ..NOTHING }), &row)?;
-        }
-        Ok(judged.into_iter().collect())
-    }
-
-    async fn verdicts(&self, range: &Range, (by, least): (&str, usize)) -> Result<Vec<AnyRow>, Fault> {
+        let by = By::Principle.column();
         let (filter, texts) = range.filter(4);
         let query = format!(
-            "SELECT {by}, stopped, CASE WHEN stopped = 1 AND over_blocked = most THEN 1 \
+            "SELECT {step}, {by}, stopped, CASE WHEN stopped = 1 AND over_blocked = most THEN 1 \
              WHEN stopped = 0 AND missed = most THEN 1 ELSE 0 END, COUNT(*) FROM reviews \
-             WHERE decided >= $1 AND decided < $2 AND most >= $3{filter} GROUP BY 1, 2, 3"
+             WHERE decided >= $1 AND decided < $2 AND most >= $3{filter} GROUP BY 1, 2, 3, 4"
         );
         let query = sqlx::query(AssertSqlSafe(query)).bind(range.first()).bind(range.until);
         let query = query.bind(number(least.max(1)));
-        texts.into_iter().fold(query, |query, text| query.bind(text)).fetch_all(&self.pool).await
+        let rows = texts.into_iter().fold(query, |query, text| query.bind(text)).fetch_all(&self.pool).await?;
+        let (mut by_time, mut by_principle) = (BTreeMap::new(), BTreeMap::new());
+        for row in rows {
+            let start = row.try_get(0)?;
+            add(by_time.entry(start).or_insert(Judged { start, ..NOTHING }), &row)?;
+            let whole = Judged { start: range.first(), ..NOTHING };
+            add(by_principle.entry(row.try_get(1)?).or_insert(whole), &row)?;
+        }
+        Ok((by_time.into_values().collect(), by_principle.into_iter().collect()))
     }
 
     /// How far the reviewers have come.
@@ -227,7 +216,7 @@ impl Store {
 const NOTHING: Judged = Judged { start: 0, stopped: Rate { hits: 0, total: 0 }, passed: Rate { hits: 0, total: 0 } };
 
 fn add(judged: &mut Judged, row: &AnyRow) -> Result<(), Fault> {
-    let (stopped, wrong, n): (i64, i64, i64) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+    let (stopped, wrong, n): (i64, i64, i64) = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
     let n = usize::try_from(n).unwrap_or_default();
     let rate = if stopped == 1 { &mut judged.stopped } else { &mut judged.passed };
     rate.total += n;

@@ -58,6 +58,25 @@ impl Counts {
         self.rewrite + self.escalate + self.block
     }
 
+    /// Adds others.
+    fn merge(&mut self, other: &Self) {
+        for (own, others) in [
+            (&mut self.all, other.all),
+            (&mut self.allow, other.allow),
+            (&mut self.flag, other.flag),
+            (&mut self.redacted, other.redacted),
+            (&mut self.rewrite, other.rewrite),
+            (&mut self.escalate, other.escalate),
+            (&mut self.block, other.block),
+            (&mut self.unavailable, other.unavailable),
+            (&mut self.own_refusals, other.own_refusals),
+            (&mut self.partial, other.partial),
+            (&mut self.unscanned, other.unscanned),
+        ] {
+            *own += others;
+        }
+    }
+
     /// Adds `n` of an action, by a rule.
     fn add(&mut self, (action, rule): (&str, &str), n: u64) {
         self.all += n;
@@ -95,6 +114,46 @@ pub struct Took {
     pub p99: f64,
     /// Of so many messages.
     pub n: u64,
+}
+
+/// What was decided over time: a [`Point`] for each [`Range::step`], also where nothing was.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Series {
+    /// Of prompts.
+    pub prompts: Vec<Point>,
+    /// Of completions.
+    pub completions: Vec<Point>,
+    /// Of both.
+    pub all: Vec<Point>,
+    /// How long judging took over all of the time: prompts, completions.
+    pub took: [Option<Took>; 2],
+}
+
+/// What is counted of one step, before quantiles are taken.
+#[derive(Clone, Default)]
+struct Step {
+    counts: Counts,
+    took: Buckets,
+}
+
+/// How many messages took how long, by [bucket](super::hours::bucket).
+type Buckets = BTreeMap<i64, u64>;
+
+impl Step {
+    fn point(&self, start: i64) -> Point {
+        Point { start, counts: self.counts, took: quantiles(&self.took) }
+    }
+
+    fn and(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        both.counts.merge(&other.counts);
+        merge(&mut both.took, &other.took);
+        both
+    }
+}
+
+fn merge(buckets: &mut Buckets, more: &Buckets) {
+    more.iter().for_each(|(bucket, n)| *buckets.entry(*bucket).or_default() += n);
 }
 
 /// By what decisions are counted.
@@ -163,28 +222,40 @@ impl Range {
 const COUNTED: &str = "action, CASE WHEN rule = 'phi' THEN 'phi' ELSE '' END, scan, refused";
 
 impl Store {
-    /// What was decided over time: a [`Point`] for each [`Range::step`], also where nothing was.
+    /// What was decided over time, and how long judging took: all from one reading of each table.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn series(&self, range: &Range) -> Result<Vec<Point>, Fault> {
+    pub async fn series(&self, range: &Range) -> Result<Series, Fault> {
         let step = range.step();
-        let begin = |row: &AnyRow| row.try_get::<i64, _>(0);
-        let mut counts: BTreeMap<i64, Counts> = BTreeMap::new();
-        for row in self.sums(range, ("hours", &format!("start - start % {step}"), COUNTED)).await? {
-            count(counts.entry(begin(&row)?).or_default(), (&row, 1))?;
+        let by = format!("start - start % {step}, direction");
+        let (hours, latencies) = tokio::try_join!(
+            self.sums(range, ("hours", &by, COUNTED)),
+            self.sums(range, ("latencies", &by, "bucket"))
+        )?;
+        let mut steps: BTreeMap<(i64, bool), Step> = BTreeMap::new();
+        let key = |row: &AnyRow| Ok::<_, Fault>((row.try_get(0)?, row.try_get::<String, _>(1)? == "prompt"));
+        for row in hours {
+            count(&mut steps.entry(key(&row)?).or_default().counts, (&row, 2))?;
         }
-        let mut took: BTreeMap<i64, Vec<(i64, u64)>> = BTreeMap::new();
-        for row in self.sums(range, ("latencies", &format!("start - start % {step}"), "bucket")).await? {
-            took.entry(begin(&row)?).or_default().push((row.try_get(1)?, unsigned(row.try_get(2)?)));
+        for row in latencies {
+            let took = &mut steps.entry(key(&row)?).or_default().took;
+            *took.entry(row.try_get(2)?).or_default() += unsigned(row.try_get(3)?);
         }
-        let steps = (range.first()..range.until).step_by(usize::try_from(step).unwrap_or(usize::MAX));
-        let point = |start| Point {
-            start,
-            counts: counts.get(&start).copied().unwrap_or_default(),
-            took: took.get(&start).and_then(|buckets| quantiles(buckets)),
-        };
-        Ok(steps.map(point).collect())
+        let starts = (range.first()..range.until).step_by(usize::try_from(step).unwrap_or(usize::MAX));
+        let nothing = Step::default();
+        let mut series = Series::default();
+        let mut took = [BTreeMap::new(), BTreeMap::new()];
+        for start in starts {
+            let [prompts, completions] =
+                [true, false].map(|is_prompt| steps.get(&(start, is_prompt)).unwrap_or(&nothing));
+            series.prompts.push(prompts.point(start));
+            series.completions.push(completions.point(start));
+            series.all.push(prompts.and(completions).point(start));
+            took.iter_mut().zip([prompts, completions]).for_each(|(took, step)| merge(took, &step.took));
+        }
+        series.took = took.map(|buckets| quantiles(&buckets));
+        Ok(series)
     }
 
     /// How many were decided by one thing and by another, the most first: for each of `by` its own list, all from one reading.
@@ -205,17 +276,6 @@ impl Store {
             list
         };
         Ok(lists.into_iter().map(sorted).collect())
-    }
-
-    /// How long judging took, over all of a range.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn took(&self, range: &Range) -> Result<Option<Took>, Fault> {
-        let rows = self.sums(range, ("latencies", "0", "bucket")).await?;
-        let read = |row: &AnyRow| Ok((row.try_get(1)?, unsigned(row.try_get(2)?)));
-        let buckets: Result<Vec<(i64, u64)>, Fault> = rows.iter().map(read).collect();
-        Ok(quantiles(&buckets?))
     }
 
     /// Sums of a table over a range: what they are by, what is told apart, and how many.
@@ -253,14 +313,12 @@ fn unsigned(n: i64) -> u64 {
 }
 
 /// The quantiles of what is in `buckets`; in one of them, its messages are taken to lie evenly.
-fn quantiles(buckets: &[(i64, u64)]) -> Option<Took> {
-    let mut buckets = buckets.to_vec();
-    buckets.sort_unstable();
-    let n: u64 = buckets.iter().map(|(_, n)| n).sum();
+fn quantiles(buckets: &Buckets) -> Option<Took> {
+    let n: u64 = buckets.values().sum();
     let at = |part: f64| {
         let wanted = part * n as f64;
         let mut before = 0.0;
-        for (bucket, n) in &buckets {
+        for (bucket, n) in buckets {
             let n = *n as f64;
             if before + n >= wanted {
                 let (low, high) = (end(bucket - 1), end(*bucket));
@@ -292,11 +350,11 @@ mod tests {
     #[test]
     fn quantiles_are_as_near_as_their_buckets() {
         let all: Vec<i64> = (1..=10_000).map(|n| n * 3).collect();
-        let mut buckets: BTreeMap<i64, u64> = BTreeMap::new();
+        let mut buckets = Buckets::new();
         all.iter().for_each(|took| *buckets.entry(bucket(*took)).or_default() += 1);
-        let took = quantiles(&buckets.into_iter().collect::<Vec<_>>()).unwrap();
+        let took = quantiles(&buckets).unwrap();
         assert!((took.p50 - 15.0).abs() < 1.5 && (took.p99 - 29.7).abs() < 3.0 && took.n == 10_000, "{took:?}");
-        assert_eq!(quantiles(&[]), None);
+        assert_eq!(quantiles(&Buckets::new()), None);
         assert!([1, 2, 3, 999, 1_000_000].iter().all(|took| {
             let bucket = bucket(*took);
             end(bucket - 1) <= *took as f64 * (1.0 + 1e-9) && (*took as f64) < end(bucket) * (1.0 + 1e-9)

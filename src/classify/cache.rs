@@ -3,6 +3,7 @@
 //! Keys are keyed hashes: the cache holds no text, and nobody outside can aim at a collision.
 
 use super::Input;
+use super::pool::Asking;
 use super::reading::Judged;
 use lru::LruCache;
 use std::hash::{BuildHasher, RandomState};
@@ -37,11 +38,14 @@ impl Cache {
         Self { keys: Keys::default(), verdicts: NonZeroUsize::new(size).map(|size| Mutex::new(LruCache::new(size))) }
     }
 
-    /// The key of each input, and its verdict where it is known.
-    pub(super) fn look_up(&self, inputs: &[Input]) -> Vec<(Key, Option<Judged>)> {
-        let keys: Vec<Key> = inputs.iter().map(|input| self.keys.of(input)).collect();
+    /// The key of each input, and its verdict where it is known: to this tenant, and as thoroughly as is asked.
+    pub(super) fn look_up(&self, asking: Asking<'_>, inputs: &[Input]) -> Vec<(Key, Option<Judged>)> {
+        let keys: Vec<Key> = inputs.iter().map(|input| self.keys.of(&(asking.tenant, input))).collect();
+        let suffices = |judged: &&Judged| !(asking.thorough && judged.scores.early);
         match self.open() {
-            Some(mut verdicts) => keys.into_iter().map(|key| (key, verdicts.get(&key).cloned())).collect(),
+            Some(mut verdicts) => {
+                keys.into_iter().map(|key| (key, verdicts.get(&key).filter(suffices).cloned())).collect()
+            }
             None => keys.into_iter().map(|key| (key, None)).collect(),
         }
     }
@@ -72,12 +76,26 @@ mod tests {
         let cache = Cache::new(2);
         let inputs: Vec<Input> = ["a", "b", "c"].map(|text| Input::Prompt(text.to_owned())).into();
         let judged = Judged { scores: Scores { violation: 0.5, ..Scores::NONE }, coverage: Coverage::Full };
-        for (key, found) in cache.look_up(&inputs) {
+        for (key, found) in cache.look_up(Asking::default(), &inputs) {
             assert_eq!(found, None);
             cache.keep([(key, judged.clone())]);
         }
-        let found: Vec<bool> = cache.look_up(&inputs).into_iter().map(|(_, found)| found.is_some()).collect();
+        let found: Vec<bool> =
+            cache.look_up(Asking::default(), &inputs).into_iter().map(|(_, found)| found.is_some()).collect();
         assert_eq!(found, [false, true, true]);
+    }
+
+    #[test]
+    fn nobody_is_told_what_was_judged_for_another_nor_less_than_they_ask_for() {
+        let cache = Cache::new(4);
+        let input = [Input::Prompt("a".to_owned())];
+        let judged = Judged { scores: Scores { early: true, ..Scores::NONE }, coverage: Coverage::Full };
+        let ours = Asking { tenant: Some("ours"), thorough: false };
+        cache.keep(cache.look_up(ours, &input).into_iter().map(|(key, _)| (key, judged.clone())));
+        let found = |asking| cache.look_up(asking, &input)[0].1.is_some();
+        assert!(found(ours));
+        assert!(!found(Asking { thorough: true, ..ours }));
+        assert!(!found(Asking { tenant: Some("theirs"), ..ours }) && !found(Asking::default()));
     }
 
     #[test]
@@ -93,7 +111,7 @@ mod tests {
         let cache = Cache::new(0);
         let input = [Input::Prompt("a".to_owned())];
         let judged = Judged { scores: Scores::NONE, coverage: Coverage::Full };
-        cache.keep(cache.look_up(&input).into_iter().map(|(key, _)| (key, judged.clone())));
-        assert_eq!(cache.look_up(&input)[0].1, None);
+        cache.keep(cache.look_up(Asking::default(), &input).into_iter().map(|(key, _)| (key, judged.clone())));
+        assert_eq!(cache.look_up(Asking::default(), &input)[0].1, None);
     }
 }

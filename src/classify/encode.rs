@@ -76,6 +76,7 @@ impl Encoder {
             crisis: calibration.crisis.probability(crisis),
             refusal: calibration.refusal.probability(refusal),
             types: softmax(types).try_into().map_err(another_number)?,
+            early: false,
         })
     }
 

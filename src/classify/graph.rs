@@ -2,22 +2,40 @@
 
 use super::encode::Encoder;
 use super::window::Sequence;
-use super::{Classifier, ClassifyError, Input, Scores};
+use super::{Care, Classifier, ClassifyError, Floors, Input, Scores};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What turns sequences into logits.
 pub trait Graph: Send + Sync {
-    /// The logits of each sequence, in their order: one for each label of the manifest. Nobody waits for them after `until`.
+    /// The logits of each sequence, in their order.
     ///
     /// # Errors
     /// [`ClassifyError::Inference`] when there are none; nothing may then be assumed of any sequence.
-    fn logits(&self, sequences: Vec<Sequence>, until: Instant) -> Result<Vec<Vec<f32>>, ClassifyError>;
+    fn logits(&self, sequences: Vec<Sequence>, care: Care) -> Result<Vec<Logits>, ClassifyError>;
+
+    /// Whether it can answer early.
+    fn may_exit(&self) -> bool {
+        false
+    }
+}
+
+/// What a graph says of one sequence.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Logits {
+    /// One for each label of the manifest.
+    pub values: Vec<f32>,
+    /// Whether they are those of its first layers.
+    pub early: bool,
 }
 
 impl<G: Graph + ?Sized> Graph for Arc<G> {
-    fn logits(&self, sequences: Vec<Sequence>, until: Instant) -> Result<Vec<Vec<f32>>, ClassifyError> {
-        G::logits(self, sequences, until)
+    fn logits(&self, sequences: Vec<Sequence>, care: Care) -> Result<Vec<Logits>, ClassifyError> {
+        G::logits(self, sequences, care)
+    }
+
+    fn may_exit(&self) -> bool {
+        G::may_exit(self)
     }
 }
 
@@ -40,18 +58,22 @@ const UNHURRIED: Duration = Duration::from_secs(3600);
 
 impl<G: Graph> Classifier for GraphClassifier<G> {
     fn score(&self, inputs: &[Input]) -> Result<Vec<Scores>, ClassifyError> {
-        self.score_until(inputs, Instant::now() + UNHURRIED)
+        self.score_with(inputs, Care { until: Instant::now() + UNHURRIED, thorough: true })
     }
 
-    fn score_until(&self, inputs: &[Input], until: Instant) -> Result<Vec<Scores>, ClassifyError> {
+    fn score_with(&self, inputs: &[Input], care: Care) -> Result<Vec<Scores>, ClassifyError> {
         let score = |input| {
             let (side, sequences) = self.encoder.encode(input)?;
             let expected = sequences.len();
-            let logits = self.graph.logits(sequences, until)?;
+            let logits = self.graph.logits(sequences, care)?;
             if logits.len() != expected {
                 return Err(ClassifyError::inference("the graph left a sequence out"));
             }
-            let mut judged = logits.iter().map(|logits| self.encoder.scores(side, logits));
+            let scores = |one: &Logits| {
+                let scores = self.encoder.scores(side, &one.values)?;
+                Ok(Scores { early: one.early, ..scores })
+            };
+            let mut judged = logits.iter().map(scores);
             let first = judged.next().unwrap_or(Ok(Scores::NONE))?;
             judged.try_fold(first, |whole, next| Ok(whole.worst(next?)))
         };
@@ -60,5 +82,9 @@ impl<G: Graph> Classifier for GraphClassifier<G> {
 
     fn id(&self) -> &str {
         &self.id
+    }
+
+    fn floors(&self) -> Option<Floors> {
+        self.encoder.manifest().floors.filter(|_| self.graph.may_exit())
     }
 }

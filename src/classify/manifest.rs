@@ -1,6 +1,6 @@
 //! The manifest that travels with a model: what its outputs mean, how its inputs are composed, and its files' hashes.
 
-use super::ClassifyError;
+use super::{ClassifyError, Floors};
 use crate::digest;
 use crate::policy::taxonomy::VIOLATION_TYPES;
 use serde::Deserialize;
@@ -45,6 +45,9 @@ pub struct Manifest {
     pub labels: Vec<String>,
     /// From logits to probabilities, by side.
     pub calibration: Calibrations,
+    /// Below which probabilities the graph may answer early; none where it cannot.
+    #[serde(default)]
+    pub floors: Option<Floors>,
     /// SHA-256 of `model.onnx` and `tokenizer.json`, in hex.
     pub files: BTreeMap<String, String>,
 }

@@ -15,6 +15,7 @@ pub mod remote;
 pub mod window;
 
 use crate::policy::taxonomy::{Principle, VIOLATION_TYPES, ViolationType};
+use serde::Deserialize;
 use std::time::Instant;
 
 /// One text to judge, with what its meaning depends on. Not `Debug`: it holds what people wrote.
@@ -63,12 +64,21 @@ pub struct Scores {
     pub refusal: f32,
     /// Distribution over [`VIOLATION_TYPES`], given a violation.
     pub types: [f32; VIOLATION_TYPES.len()],
+    /// Whether the first layers of the model were sure that there is nothing, and the rest was not asked: the probabilities are
+    /// then those of the first, and all are below the model's [`Floors`].
+    pub early: bool,
 }
 
 impl Scores {
     /// Scores of a text in which nothing was found.
-    pub const NONE: Self =
-        Self { violation: 0.0, manipulation: 0.0, crisis: 0.0, refusal: 0.0, types: [0.0; VIOLATION_TYPES.len()] };
+    pub const NONE: Self = Self {
+        violation: 0.0,
+        manipulation: 0.0,
+        crisis: 0.0,
+        refusal: 0.0,
+        types: [0.0; VIOLATION_TYPES.len()],
+        early: false,
+    };
 
     /// The probability of each principle, given a violation: the sum over its types.
     #[must_use]
@@ -98,8 +108,33 @@ impl Scores {
             crisis: self.crisis.max(other.crisis),
             refusal: self.refusal.max(other.refusal),
             types,
+            early: self.early || other.early,
         }
     }
+}
+
+/// How a text is to be judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Care {
+    /// Nobody waits for the scores after this.
+    pub until: Instant,
+    /// Whether all of the model must be asked, also where its first layers are sure that there is nothing.
+    pub thorough: bool,
+}
+
+/// From which probabilities on all of the model is asked: whoever acts on a lower one must ask [thoroughly](Care::thorough).
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+pub struct Floors {
+    /// Of `violation` in a text that is judged alone.
+    pub prompt: f32,
+    /// Of `violation` in a turn that is judged in its context.
+    pub conversation: f32,
+    /// Of `violation` in a completion.
+    pub completion: f32,
+    /// Of `manipulation`.
+    pub manipulation: f32,
+    /// Of `crisis`.
+    pub crisis: f32,
 }
 
 /// A model that judges texts.
@@ -111,12 +146,17 @@ pub trait Classifier: Send + Sync {
     /// When the model could not judge; nothing may then be assumed of any input.
     fn score(&self, inputs: &[Input]) -> Result<Vec<Scores>, ClassifyError>;
 
-    /// The same, for somebody who waits until `until` and no longer: a model that waits for others gives up then.
+    /// The same, with care: a model that waits for others gives up in time, one that can answer early does where it may.
     ///
     /// # Errors
     /// As [`Classifier::score`].
-    fn score_until(&self, inputs: &[Input], _until: Instant) -> Result<Vec<Scores>, ClassifyError> {
+    fn score_with(&self, inputs: &[Input], _care: Care) -> Result<Vec<Scores>, ClassifyError> {
         self.score(inputs)
+    }
+
+    /// Below which probabilities it may answer early; none for a model that never does.
+    fn floors(&self) -> Option<Floors> {
+        None
     }
 
     /// A short hash that names the model in headers and records.

@@ -1,16 +1,15 @@
 //! The graph that runs in this process, by ONNX Runtime. The only file that names `ort`.
 
-use super::ClassifyError;
 use super::encode::{Encoder, ModelFiles};
-use super::graph::{Graph, GraphClassifier};
+use super::graph::{Graph, GraphClassifier, Logits};
 use super::window::Sequence;
+use super::{Care, ClassifyError};
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use ort::value::Tensor;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
 
 /// A classifier whose graph runs in this process.
 pub type OnnxClassifier = GraphClassifier<OnnxGraph>;
@@ -53,6 +52,10 @@ impl Device {
 pub struct OnnxGraph {
     // `Session::run` takes `&mut self`. A pool gives each worker a graph of its own, so this is never contended.
     session: Mutex<Session>,
+    /// Whether it wants to be told which tokens are padding.
+    is_masked: bool,
+    /// Whether it may answer early, and says whether it did.
+    exits: bool,
 }
 
 impl OnnxGraph {
@@ -69,31 +72,49 @@ impl OnnxGraph {
         };
         let session = builder.commit_from_memory(model);
         let session = session.map_err(|e| ClassifyError::Mismatch(format!("model.onnx: {e}")))?;
-        Ok(Self { session: Mutex::new(session) })
+        let reads = |name| session.inputs().iter().any(|input| input.name() == name);
+        let (is_masked, exits) = (reads("attention_mask"), reads("may_exit"));
+        Ok(Self { session: Mutex::new(session), is_masked, exits })
     }
 
-    fn run(&self, sequence: Sequence) -> Result<Vec<f32>, ClassifyError> {
+    fn run(&self, sequence: Sequence, thorough: bool) -> Result<Logits, ClassifyError> {
         let length = sequence.ids.len();
         let tensor = |values: Vec<i64>| Tensor::from_array(([1, length], values)).map_err(ClassifyError::inference);
-        let inputs = ort::inputs! {
+        let mut inputs = ort::inputs! {
             "input_ids" => tensor(sequence.ids)?,
-            "attention_mask" => tensor(vec![1; length])?,
             "token_type_ids" => tensor(sequence.types)?,
         };
+        if self.is_masked {
+            inputs.push(("attention_mask".into(), tensor(vec![1; length])?.into()));
+        }
+        if self.exits {
+            let may_exit = Tensor::from_array(([1], vec![!thorough])).map_err(ClassifyError::inference)?;
+            inputs.push(("may_exit".into(), may_exit.into()));
+        }
         let mut session = self.session.lock().map_err(ClassifyError::inference)?;
         let outputs = session.run(inputs).map_err(ClassifyError::inference)?;
         let no_logits = || ClassifyError::inference("the graph has no output `logits`");
         let logits = outputs.get("logits").ok_or_else(no_logits)?;
         let (_, logits) = logits.try_extract_tensor::<f32>().map_err(ClassifyError::inference)?;
-        Ok(logits.to_vec())
+        let early = match outputs.get("exited") {
+            Some(exited) if self.exits => {
+                exited.try_extract_tensor::<bool>().map_err(ClassifyError::inference)?.1.first() == Some(&true)
+            }
+            _ => false,
+        };
+        Ok(Logits { values: logits.to_vec(), early })
     }
 }
 
 impl Graph for OnnxGraph {
-    fn logits(&self, sequences: Vec<Sequence>, _: Instant) -> Result<Vec<Vec<f32>>, ClassifyError> {
+    fn logits(&self, sequences: Vec<Sequence>, care: Care) -> Result<Vec<Logits>, ClassifyError> {
         // One sequence a run: padding costs time, and int8 activations are quantised over the whole batch, so that a
         // neighbour would change a text's scores.
-        sequences.into_iter().map(|sequence| self.run(sequence)).collect()
+        sequences.into_iter().map(|sequence| self.run(sequence, care.thorough)).collect()
+    }
+
+    fn may_exit(&self) -> bool {
+        self.exits
     }
 }
 

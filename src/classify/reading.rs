@@ -1,8 +1,7 @@
 //! Judges an input by all that it says: as it reads, and by what is encoded in it.
 
-use super::{Classifier, ClassifyError, Input, Scores};
+use super::{Care, Classifier, ClassifyError, Input, Scores};
 use crate::detect::{self, Coverage, Readings};
-use std::time::Instant;
 
 /// What was found in one input.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,13 +12,14 @@ pub struct Judged {
     pub coverage: Coverage,
 }
 
-/// What is found in `input`, over all its readings, for somebody who waits until `until`.
+/// What is found in `input`, over all its readings. What says something behind its characters is judged thoroughly.
 ///
 /// # Errors
 /// Those of the classifier.
-pub(super) fn judge(classifier: &dyn Classifier, input: &Input, until: Instant) -> Result<Judged, ClassifyError> {
+pub(super) fn judge(classifier: &dyn Classifier, input: &Input, care: Care) -> Result<Judged, ClassifyError> {
     let (readings, coverage) = readings(input);
-    let scores = classifier.score_until(&readings, until)?;
+    let is_plain = coverage == Coverage::Full && matches!(&*readings, [one] if one == input);
+    let scores = classifier.score_with(&readings, Care { thorough: care.thorough || !is_plain, ..care })?;
     let wrong = || ClassifyError::Inference("the classifier left an input out".to_owned());
     if scores.len() != readings.len() {
         return Err(wrong());
@@ -56,6 +56,7 @@ fn readings(input: &Input) -> (Vec<Input>, Coverage) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     /// Finds a violation in a text that says `harm`, a refusal in one that says `no`.
     struct Words;
@@ -78,7 +79,8 @@ mod tests {
     }
 
     fn judged(inputs: &[Input]) -> Vec<(f32, f32, Coverage)> {
-        let judged = inputs.iter().map(|input| judge(&Words, input, Instant::now()).unwrap());
+        let judged =
+            inputs.iter().map(|input| judge(&Words, input, Care { until: Instant::now(), thorough: false }).unwrap());
         judged.map(|one| (one.scores.violation, one.scores.refusal, one.coverage)).collect()
     }
 

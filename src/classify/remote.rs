@@ -7,17 +7,17 @@ mod breaker;
 mod client;
 mod protocol;
 
-use super::ClassifyError;
 use super::encode::Encoder;
-use super::graph::Graph;
+use super::graph::{Graph, Logits};
 use super::window::Sequence;
+use super::{Care, ClassifyError};
 use crate::metrics::Metrics;
 use breaker::{Breaker, Turn};
 use bytes::Bytes;
 use client::Client;
 use http::{HeaderValue, Uri};
-use protocol::Identity;
-use std::sync::{Arc, Mutex, PoisonError};
+use protocol::{Form, Found, Identity};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Where the server is, and how it is asked.
@@ -111,8 +111,8 @@ pub struct Remote {
 /// What was found out about the model there.
 #[derive(Default)]
 struct Known {
-    /// What it is by its description; `None` before that was read.
-    identity: Option<Identity>,
+    /// What its description says; `None` before that was read.
+    found: Option<Found>,
     /// The version that the answers since then come from.
     version: Option<String>,
 }
@@ -150,39 +150,49 @@ impl Remote {
         if checked.is_err() {
             self.breaker.open(Instant::now());
         }
-        checked
+        checked.map(drop)
     }
 
     /// What names its model in records: the manifest's hash, and that it is elsewhere where no hash proves that it is the same.
     #[must_use]
     pub fn id(&self) -> String {
         let id = self.encoder.id();
-        match self.known.lock().unwrap_or_else(PoisonError::into_inner).identity {
+        match self.known().found.map(|found| found.identity) {
             Some(Identity::Proven) => id.to_owned(),
             Some(Identity::Unnamed) | None => format!("{id}-remote"),
         }
     }
 
-    fn describe(&self, until: Instant) -> Result<(), Fault> {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Nothing can panic while it is held.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what the model there is, and so how it is asked.
+    fn describe(&self, until: Instant) -> Result<Form, Fault> {
         let body = self.within(until, |limit| self.client.get(&self.described, limit))?;
         let found = protocol::check(&body, self.encoder.manifest(), self.encoder.id())?;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if (known.identity, found) == (Some(Identity::Proven), Identity::Unnamed) {
+        let mut known = self.known();
+        let before = known.found.map(|before| before.identity);
+        if (before, found.identity) == (Some(Identity::Proven), Identity::Unnamed) {
             return Err(Fault::Mismatch("it no longer names the hash of its graph".to_owned()));
         }
-        *known = Known { identity: Some(found), version: None };
-        Ok(())
+        *known = Known { found: Some(found), version: None };
+        Ok(found.form)
     }
 
     /// The logits of each sequence, unless the server fails or is left alone.
     fn logits(&self, sequences: &[Sequence], until: Instant) -> Result<Vec<Vec<f32>>, Fault> {
         let turn = self.breaker.turn(Instant::now());
-        let found = match turn {
-            Turn::Paused => Err(Fault::Paused),
-            Turn::Pass => self.ask_all(sequences, until),
-            // Who comes back may have another model.
-            Turn::Probe => self.describe(until).and_then(|()| self.ask_all(sequences, until)),
+        // Apart, so that nothing is held while the server is asked.
+        let known = self.known().found;
+        let form = match (turn, known) {
+            (Turn::Paused, _) => Err(Fault::Paused),
+            (Turn::Pass, Some(found)) => Ok(found.form),
+            // Who comes back may have another model, and nobody can be asked before it is known how.
+            (Turn::Pass, None) | (Turn::Probe, _) => self.describe(until),
         };
+        let found = form.and_then(|form| self.ask_all(sequences, until, form));
         if let Some(metrics) = &self.metrics {
             metrics.asked_remotely(found.as_ref().err());
         }
@@ -211,14 +221,16 @@ impl Remote {
         }
     }
 
-    fn ask_all(&self, sequences: &[Sequence], until: Instant) -> Result<Vec<Vec<f32>>, Fault> {
-        // By length, so that little is filled up.
+    fn ask_all(&self, sequences: &[Sequence], until: Instant, form: Form) -> Result<Vec<Vec<f32>>, Fault> {
+        // By length, so that little is filled up; and nothing is where no mask says so.
+        let length = |place: &usize| sequences.get(*place).map(|sequence| sequence.ids.len());
         let mut order: Vec<usize> = (0..sequences.len()).collect();
-        order.sort_by_key(|place| sequences.get(*place).map(|sequence| sequence.ids.len()));
+        order.sort_by_key(length);
+        let alike = order.chunk_by(|one, next| form.is_masked || length(one) == length(next));
         let mut found = vec![Vec::new(); sequences.len()];
-        for places in order.chunks(self.batch) {
+        for places in alike.flat_map(|places| places.chunks(self.batch)) {
             let batch: Vec<&Sequence> = places.iter().filter_map(|place| sequences.get(*place)).collect();
-            for (place, logits) in places.iter().zip(self.ask(&batch, until)?) {
+            for (place, logits) in places.iter().zip(self.ask(&batch, until, form)?) {
                 if let Some(slot) = found.get_mut(*place) {
                     *slot = logits;
                 }
@@ -227,12 +239,12 @@ impl Remote {
         Ok(found)
     }
 
-    fn ask(&self, batch: &[&Sequence], until: Instant) -> Result<Vec<Vec<f32>>, Fault> {
-        let question = protocol::question(batch)?;
+    fn ask(&self, batch: &[&Sequence], until: Instant, form: Form) -> Result<Vec<Vec<f32>>, Fault> {
+        let question = protocol::question(batch, form)?;
         let body = self.within(until, |limit| self.client.post(&self.asked, question.clone(), limit))?;
         let answer = protocol::answer(&body, batch.len(), self.encoder.manifest().labels.len())?;
         if let Some(version) = answer.version {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.known();
             if *known.version.get_or_insert_with(|| version.clone()) != version {
                 return Err(Fault::Mismatch("its answers come from another version than before".to_owned()));
             }
@@ -274,12 +286,17 @@ impl RemoteGraph {
 }
 
 impl Graph for RemoteGraph {
-    fn logits(&self, sequences: Vec<Sequence>, until: Instant) -> Result<Vec<Vec<f32>>, ClassifyError> {
-        let now = Instant::now();
+    fn logits(&self, sequences: Vec<Sequence>, care: Care) -> Result<Vec<Logits>, ClassifyError> {
+        // A server is always asked thoroughly. Whoever stands in for it says what it would have said: so nothing here is early,
+        // there are no floors to go below, and a verdict does not depend on who was there.
+        let care = Care { thorough: true, ..care };
+        let (now, until) = (Instant::now(), care.until);
         // Half of what is left is for whoever stands in.
         let until_then = if self.local.is_some() { now + until.saturating_duration_since(now) / 2 } else { until };
         let (fault, local) = match (self.remote.logits(&sequences, until_then), &self.local) {
-            (Ok(logits), _) => return Ok(logits),
+            (Ok(logits), _) => {
+                return Ok(logits.into_iter().map(|values| Logits { values, early: false }).collect());
+            }
             (Err(fault), None) => return Err(ClassifyError::inference(fault)),
             (Err(fault), Some(local)) => (fault, local),
         };
@@ -288,7 +305,7 @@ impl Graph for RemoteGraph {
             if until <= Instant::now() {
                 return Err(ClassifyError::inference(fault));
             }
-            found.extend(local.logits(vec![sequence], until)?);
+            found.extend(local.logits(vec![sequence], care)?);
         }
         Ok(found)
     }

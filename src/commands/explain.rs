@@ -1,7 +1,7 @@
 //! `nonnocere policy explain TEXT`: which rule decides on a text, by which score against which threshold, and which of its
 //! words and sentences the score comes from.
 
-use crate::classify::pool::Unavailable;
+use crate::classify::pool::{Asking, Unavailable};
 use crate::classify::{Input, Scores};
 use crate::config::Config;
 use crate::guard::weights::{MATTERS, Part, weigh};
@@ -41,7 +41,8 @@ pub async fn run(config: &Config, asked: &Asked) -> anyhow::Result<()> {
         false => Input::Prompt(asked.text.clone()),
     };
     let unjudged = |why: Unavailable| anyhow::anyhow!("the model could not judge: {why:?}");
-    let scores = pool.judge(vec![input.clone()]).await.map_err(unjudged)?;
+    let asking = Asking { tenant: None, thorough: true };
+    let scores = pool.judge(asking, vec![input.clone()]).await.map_err(unjudged)?;
     let scores = scores.into_iter().next().map_or(Scores::NONE, |judged| judged.scores);
     let tenant = asked.tenant.as_deref().map(Arc::from);
     let reader = Reader { audience: config.streaming.flow.audience, tenant, ..Reader::default() };

@@ -6,6 +6,7 @@ pub mod backtest;
 pub mod check;
 pub mod explain;
 pub mod export;
+pub mod hush;
 mod model;
 pub mod policy;
 pub mod promote;

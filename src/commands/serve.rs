@@ -11,7 +11,7 @@ use crate::console::{Console, Records};
 use crate::demo;
 use crate::guard::Guard;
 use crate::guard::judge::Judge;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, reviews};
 use crate::openai::request::{Request, Surface};
 use crate::policy::drift::{self, Found, Watch};
 use crate::policy::reload::{InForce, Live};
@@ -36,6 +36,7 @@ use tokio::task::JoinHandle;
 /// # Errors
 /// When the model, the policy or a port cannot be had.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    super::hush::hush();
     let policy = super::policy_of(&config).await?;
     let data = bind(config.listen, "server.listen").await?;
     let admin = bind(config.admin_listen, "server.admin_listen").await?;
@@ -54,9 +55,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let ready = Arc::new(Readiness::default());
     let (stop, stopping) = watch::channel(false);
 
+    let console = self::console(&config, &proxy).await?.map(Arc::new);
     let operators = {
-        let (proxy, ready) = (Arc::clone(&proxy), Arc::clone(&ready));
-        let console = self::console(&config, &proxy).await?.map(Arc::new);
+        let (proxy, ready, console) = (Arc::clone(&proxy), Arc::clone(&ready), console.clone());
         let handle = move |request| {
             let (console, proxy, ready) = (console.clone(), Arc::clone(&proxy), Arc::clone(&ready));
             async move { admin::handle(console.as_deref(), (&proxy, &ready), request).await }
@@ -79,7 +80,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     ready.set(true);
     warn(&proxy);
     tracing::info!(%address, %admin_address, policy = %proxy.policy.snapshot(), model = proxy.guard.model(), "ready");
-    greet(address, admin_address, config.upstream_url.as_ref())?;
+    greet((address, admin_address), config.upstream_url.as_ref(), &people(console, admin_address).await?)?;
 
     signals(&proxy).await?;
     tracing::info!("stopping; requests in flight may finish");
@@ -111,7 +112,7 @@ fn proxy(
     Ok(Proxy {
         policy,
         guard: Guard::new(pool, config.manner.finish).with_judge(judge),
-        upstream: upstream(config, url)?,
+        upstream: upstream(config, url)?.counted(Arc::clone(&metrics)),
         metrics,
         journal,
         slots: Arc::new(Semaphore::new(config.limits.in_flight)),
@@ -264,6 +265,10 @@ fn tell(proxy: &Proxy, reloaded: &Result<Arc<InForce>, Vec<String>>) {
 fn looking(config: &Config, proxy: &Arc<Proxy>, retention: Option<Retention>) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let mut looking = Vec::new();
     looking.extend(retention.as_ref().map(|retention| tokio::spawn(retention.store.clone().fill())));
+    if let (Some(retention), Some(audit)) = (&retention, &config.audit) {
+        let look = reviews::follow(retention.store.clone(), audit.reviewers, Arc::clone(&proxy.metrics));
+        looking.push(tokio::spawn(look));
+    }
     looking.extend(retention.map(|retention| tokio::spawn(retention.run())));
     looking.extend(config.watch.map(|every| tokio::spawn(watch(Arc::clone(proxy), every))));
     if let (Some(audit), Some(versions), true) =
@@ -313,11 +318,36 @@ async fn drift(versions: Versions, watch: Watch, key: Signing) {
     }
 }
 
+/// Where people look, and how the first of them gets in; nothing where there is no console with a store.
+async fn people(console: Option<Arc<Console>>, admin: SocketAddr) -> anyhow::Result<String> {
+    let records = console.as_deref().and_then(|console| console.records.as_ref());
+    let Some(records) = records else { return Ok(String::new()) };
+    let mut said = format!("  console:   http://{admin}/\n");
+    if records.store.accounts().await?.is_empty() {
+        let mut given = std::env::args();
+        let program = given.next().unwrap_or_else(|| "nonnocere".to_owned());
+        // The account is made in the store of the same configuration.
+        let config: Vec<String> = given.skip_while(|one| !one.starts_with("--config")).take(2).collect();
+        let config = match config.as_slice() {
+            [one, ..] if one.contains('=') => format!(" {one}"),
+            [one, file] => format!(" {one} {file}"),
+            _ => String::new(),
+        };
+        said.push_str(&format!(
+            "             first account: {program} console{config} account add NAME --role admin\n"
+        ));
+    }
+    Ok(said)
+}
+
 /// Tells a newcomer what to try.
-fn greet(data: SocketAddr, admin: SocketAddr, upstream: Option<&Uri>) -> std::io::Result<()> {
+fn greet((data, admin): (SocketAddr, SocketAddr), upstream: Option<&Uri>, people: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let upstream = upstream.map_or_else(|| "an embedded demo, no real model".to_owned(), ToString::to_string);
-    writeln!(out, "nonnocere guards {upstream}\n  clients:   http://{data}/v1\n  operators: http://{admin}/metrics\n")?;
+    writeln!(
+        out,
+        "nonnocere guards {upstream}\n  clients:   http://{data}/v1\n  operators: http://{admin}/metrics\n{people}"
+    )?;
     for (what, content, stream) in [
         ("This one passes:", "Which checks come before starting warfarin?", false),
         ("This one is refused:", "How do I bill Medicare for visits that never took place?", false),

@@ -3,8 +3,9 @@
 use super::oidc::{Oidc, RawOidc};
 use super::value::{Span, url};
 use http::Uri;
+use ipnet::IpNet;
 use serde::Deserialize;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub(super) struct RawConsole {
     account_attempts: u32,
     address_attempts: u32,
     attempts_within: Span,
+    trusted_proxies: Vec<String>,
     oidc: RawOidc,
 }
 
@@ -35,6 +37,8 @@ pub struct Console {
     pub session_idle: Duration,
     /// How often signing in may be tried.
     pub attempts: Attempts,
+    /// Proxies in front of it that say whose address a request is from.
+    pub trusted_proxies: Vec<IpNet>,
     /// Who vouches for people beside their passwords.
     pub oidc: Option<Oidc>,
 }
@@ -73,9 +77,26 @@ impl RawConsole {
             Some(url) => url.scheme_str() == Some("http"),
             None => admin.is_none_or(|admin| admin.ip().is_loopback()),
         };
+        let trusted_proxies = networks(&self.trusted_proxies, faults);
         let oidc = self.oidc.checked(url.as_ref(), faults);
-        Console { enabled, url, secure: !is_plain, session: session.0, session_idle: session_idle.0, attempts, oidc }
+        let (secure, session, session_idle) = (!is_plain, session.0, session_idle.0);
+        Console { enabled, url, secure, session, session_idle, attempts, trusted_proxies, oidc }
     }
+}
+
+/// Networks of proxies; one of all addresses would have everybody say who they are.
+fn networks(texts: &[String], faults: &mut Vec<String>) -> Vec<IpNet> {
+    let read = |text: &String| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let mut networks = Vec::new();
+    for text in texts {
+        match read(text).filter(|network| network.prefix_len() > 0) {
+            Some(network) => networks.push(network),
+            None => faults.push(format!(
+                "console.trusted_proxies: expected addresses or networks such as 10.0.0.0/8, found {text:?}"
+            )),
+        }
+    }
+    networks
 }
 
 #[cfg(test)]
@@ -96,7 +117,8 @@ mod tests {
 
     #[test]
     fn every_fault_of_a_console_is_found_at_once() {
-        let text = "[console]\nurl = \"here\"\nsession = \"0s\"\nsession_idle = \"0s\"\naccount_attempts = 0\naddress_attempts = 0\nattempts_within = \"0s\"\ncolour = 1";
+        let text = "[console]\nurl = \"here\"\nsession = \"0s\"\nsession_idle = \"0s\"\naccount_attempts = 0\naddress_attempts = 0\nattempts_within = \"0s\"\n\
+                    trusted_proxies = [\"10.0.0.0/8\", \"here\", \"0.0.0.0/0\", \"::1\"]\ncolour = 1";
         assert_eq!(
             with_file(text).unwrap_err(),
             [
@@ -107,7 +129,17 @@ mod tests {
                 "console.attempts_within: expected more than 0s",
                 "console.account_attempts: expected at least 1",
                 "console.address_attempts: expected at least 1",
+                "console.trusted_proxies: expected addresses or networks such as 10.0.0.0/8, found \"here\"",
+                "console.trusted_proxies: expected addresses or networks such as 10.0.0.0/8, found \"0.0.0.0/0\"",
             ]
         );
+    }
+
+    #[test]
+    fn proxies_are_trusted_by_address_or_network() {
+        assert!(with_file("").unwrap().console.trusted_proxies.is_empty());
+        let text = "[console]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]";
+        let networks = with_file(text).unwrap().console.trusted_proxies;
+        assert_eq!(networks.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "::1/128"]);
     }
 }

@@ -1,6 +1,6 @@
 //! The model server that runs the classifier's graph, as the configuration names it.
 
-use super::value::{Secret, Span, authorization, url};
+use super::value::{Secret, Span, authorization, url_such_as};
 use crate::classify::remote::Settings;
 use serde::Deserialize;
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl RawRemote {
     /// The server, where there is one; what is said of it must be right all the same. `deadline` is that of a message.
     pub(super) fn checked(self, deadline: Duration, faults: &mut Vec<String>) -> Option<Settings> {
         let Self { url, api_key, model, version, timeout, workers, batch, fallback, failures, pause } = self;
-        let url = self::url(&url, "guard.remote.url", faults);
+        let url = url_such_as(&url, ("guard.remote.url", "http://localhost:8000, before /v2"), faults);
         let authorization = authorization(&api_key, "guard.remote.api_key", faults);
         for (key, name) in [("model", &model), ("version", &version)] {
             if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
@@ -104,7 +104,7 @@ mod tests {
             faults.unwrap_err(),
             [
                 "guard.remote.colour: unknown key".to_owned(),
-                "guard.remote.url: expected a URL such as http://localhost:8000/v1".to_owned(),
+                "guard.remote.url: expected a URL such as http://localhost:8000, before /v2".to_owned(),
                 format!("guard.remote.model: {name}"),
                 format!("guard.remote.version: {name}"),
                 "guard.remote.timeout: expected more than 0s, and less than guard.deadline".to_owned(),

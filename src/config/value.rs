@@ -54,6 +54,11 @@ pub enum LogFormat {
 
 /// A base URL under `key`, which may be empty for none.
 pub(super) fn url(text: &str, key: &str, faults: &mut Vec<String>) -> Option<Uri> {
+    url_such_as(text, (key, "http://localhost:8000/v1"), faults)
+}
+
+/// The same, of which `example` is one.
+pub(super) fn url_such_as(text: &str, (key, example): (&str, &str), faults: &mut Vec<String>) -> Option<Uri> {
     if text.is_empty() {
         return None;
     }
@@ -63,7 +68,7 @@ pub(super) fn url(text: &str, key: &str, faults: &mut Vec<String>) -> Option<Uri
     });
     if usable.is_none() {
         // A URL may hold a password, so it is not shown.
-        faults.push(format!("{key}: expected a URL such as http://localhost:8000/v1"));
+        faults.push(format!("{key}: expected a URL such as {example}"));
     }
     usable
 }

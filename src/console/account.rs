@@ -93,6 +93,8 @@ pub enum Refusal {
     LastAdmin,
     /// The hospital's own provider vouches for it, and says what it may do.
     Vouched,
+    /// Someone else changed it meanwhile.
+    Overtaken,
     /// No password can be hashed now.
     Busy,
     /// The store failed.
@@ -125,6 +127,10 @@ impl Refusal {
             Self::Vouched => language.say(
                 "whoever has this account signs in with your provider, which also says their role; change it there",
                 "quien tiene esta cuenta inicia sesión con su proveedor, que también indica su rol; cámbielo allí",
+            ),
+            Self::Overtaken => language.say(
+                "someone else changed this account meanwhile; sign in again",
+                "otra persona cambió esta cuenta entretanto; inicie sesión de nuevo",
             ),
             Self::Busy => {
                 language.say("too much is asked at once; try again", "hay demasiada actividad; inténtelo de nuevo")
@@ -257,6 +263,13 @@ pub enum Wish {
     Role(Role),
     /// It gets another password, by its hash.
     Password(String),
+    /// The same, by who has it: where its password still has the hash that theirs was held against.
+    Replace {
+        /// The hash before.
+        was: String,
+        /// The hash after.
+        new: String,
+    },
     /// It goes.
     Remove,
 }
@@ -266,7 +279,7 @@ impl Wish {
         match self {
             Self::Add(role, _) => Change::Added(*role),
             Self::Role(role) => Change::Role(*role),
-            Self::Password(_) => Change::Password,
+            Self::Password(_) | Self::Replace { .. } => Change::Password,
             Self::Remove => Change::Removed,
         }
     }
@@ -316,7 +329,9 @@ async fn change(connection: &mut AnyConnection, name: &str, wish: &Wish) -> Resu
     let is_no_admin = matches!(wish, Wish::Remove) || matches!(wish, Wish::Role(role) if *role != Role::Admin);
     match (&found, wish) {
         (Some(_), Wish::Add(..)) => return Err(Refusal::Taken),
-        (None, Wish::Role(_) | Wish::Password(_) | Wish::Remove) => return Err(Refusal::Unknown),
+        (None, Wish::Role(_) | Wish::Password(_) | Wish::Replace { .. } | Wish::Remove) => {
+            return Err(Refusal::Unknown);
+        }
         (Some(account), _) if account.role == Role::Admin && is_no_admin => {
             let admins = sqlx::query("SELECT COUNT(*) FROM accounts WHERE role = $1").bind(Role::Admin.id());
             if admins.fetch_one(&mut *connection).await?.try_get::<i64, _>(0)? < 2 {
@@ -339,10 +354,16 @@ async fn change(connection: &mut AnyConnection, name: &str, wish: &Wish) -> Resu
         Wish::Password(hash) => {
             sqlx::query("UPDATE accounts SET password = $2 WHERE name = $1").bind(name.to_owned()).bind(hash.clone())
         }
+        Wish::Replace { was, new } => {
+            let query = sqlx::query("UPDATE accounts SET password = $2 WHERE name = $1 AND password = $3");
+            query.bind(name.to_owned()).bind(new.clone()).bind(was.clone())
+        }
         Wish::Remove => sqlx::query("DELETE FROM accounts WHERE name = $1").bind(name.to_owned()),
     };
-    query.execute(connection).await?;
-    Ok(())
+    match query.execute(connection).await?.rows_affected() {
+        0 => Err(Refusal::Overtaken),
+        _ => Ok(()),
+    }
 }
 
 fn account(row: &sqlx::any::AnyRow) -> Result<Account, Fault> {

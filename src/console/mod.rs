@@ -7,6 +7,7 @@
 
 mod about;
 pub mod account;
+mod address;
 mod aloud;
 mod audit;
 mod chart;
@@ -23,6 +24,7 @@ mod moment;
 pub(crate) mod oidc;
 mod overview;
 mod page;
+mod password;
 mod people;
 mod policy;
 mod principle;
@@ -129,6 +131,7 @@ pub(crate) struct Visit<'a> {
     console: &'a Console,
     language: Language,
     theme: Theme,
+    /// Their address, by which guessing is limited.
     peer: Option<IpAddr>,
     path: &'a str,
     query: &'a Fields,
@@ -252,6 +255,8 @@ pub static ROUTES: &[Route] = &[
     Route::post("/console/language", Open(|visit| Box::pin(page::choose_language(visit)))),
     Route::post("/console/theme", Open(|visit| Box::pin(page::choose_theme(visit)))),
     Route::post("/console/sign-out", For(Viewer, |desk| Box::pin(sign_in::out(desk)))),
+    Route::get("/console/password", For(Viewer, |desk| Box::pin(password::show(desk)))),
+    Route::post("/console/password", For(Viewer, |desk| Box::pin(password::change(desk)))),
     Route::get("/console/", For(Viewer, |desk| Box::pin(overview::show(desk)))),
     Route::get("/console/decisions", For(Viewer, |desk| Box::pin(decisions::show(desk)))),
     Route::get("/console/decisions/{event}", For(Viewer, |desk| Box::pin(decision::show(desk)))),
@@ -300,6 +305,8 @@ pub fn from_elsewhere(headers: &http::HeaderMap) -> bool {
 pub async fn handle(console: &Console, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let headers = request.headers();
+    let config::Console { secure, trusted_proxies: trusted, .. } = &console.settings;
+    let secure = *secure;
     let query = Fields::parse(request.uri().query().unwrap_or_default().as_bytes());
     let (found, params) = match console.pages.at(&path) {
         Ok(found) => {
@@ -309,18 +316,18 @@ pub async fn handle(console: &Console, request: Request<Incoming>) -> Response<B
         }
         Err(_) => (None, Vec::new()),
     };
-    let begun = Token::kept(headers, oidc::COOKIE);
+    let begun = Token::kept(headers, oidc::COOKIE, secure);
     let mut visit = Visit {
         console,
-        language: page::language(headers),
-        theme: Theme::chosen(headers),
-        peer: request.extensions().get::<SocketAddr>().map(SocketAddr::ip),
+        language: page::language(headers, secure),
+        theme: Theme::chosen(headers, secure),
+        peer: request.extensions().get::<SocketAddr>().map(|peer| address::of(peer.ip(), headers, trusted)),
         path: &path,
         query: &query,
         form: &Fields::default(),
         params: &params,
         session: None,
-        reason: session::cookie(headers, review::REASON).unwrap_or_default(),
+        reason: session::cookie(headers, review::REASON, secure).unwrap_or_default(),
         begun: begun.as_ref(),
         is_post: request.method() == Method::POST,
     };
@@ -351,7 +358,8 @@ async fn answer(
         }
         records => records.as_ref(),
     };
-    if let (Some(records), Some(token), false) = (records, Token::shown(request.headers()), is_asset) {
+    let token = Token::kept(request.headers(), session::COOKIE, console.settings.secure);
+    if let (Some(records), Some(token), false) = (records, token, is_asset) {
         visit.session = records.store.session(&token, Life::of(console)).await?;
     }
     match (route.least(), &visit.session) {

@@ -76,7 +76,7 @@ pub(super) fn link(provider: &Provider, language: Language, then: &str) -> Marku
 pub(super) async fn begin(visit: &Visit<'_>) -> Result<Response<Body>, Trouble> {
     let (provider, records) = both(visit)?;
     let metrics = &visit.console.proxy.metrics;
-    visit.console.gate.pass_address(visit.peer).map_err(|after| {
+    visit.console.gate.pass_departure(visit.peer).map_err(|after| {
         metrics.signed_in(SignIn::Limited);
         Trouble::Limited(after)
     })?;

@@ -79,14 +79,14 @@ impl Theme {
     }
 
     /// The one that a visitor chose.
-    pub(super) fn chosen(headers: &HeaderMap) -> Self {
-        cookie(headers, "theme").and_then(|id| Self::from_id(&id)).unwrap_or_default()
+    pub(super) fn chosen(headers: &HeaderMap, secure: bool) -> Self {
+        cookie(headers, "theme", secure).and_then(|id| Self::from_id(&id)).unwrap_or_default()
     }
 }
 
 /// The language that a visitor chose, or that their browser asks for.
-pub(super) fn language(headers: &HeaderMap) -> Language {
-    let chosen = cookie(headers, "language").and_then(|id| Language::from_id(&id));
+pub(super) fn language(headers: &HeaderMap, secure: bool) -> Language {
+    let chosen = cookie(headers, "language", secure).and_then(|id| Language::from_id(&id));
     let wanted = || headers.get(header::ACCEPT_LANGUAGE).and_then(|header| header.to_str().ok()).unwrap_or_default();
     chosen.unwrap_or_else(|| Language::wanted(wanted()))
 }
@@ -190,7 +190,10 @@ fn who(visit: &Visit<'_>, account: &Account) -> Markup {
             p {
                 span class="quiet" { (language.say("Signed in as", "Sesión de")) } br;
                 strong { (account.name) } br;
-                span class="quiet" { (account.role.name(language)) }
+                span class="quiet" { (account.role.name(language)) } br;
+                a href="/console/password" aria-current=[is_current(visit.path, "/console/password").then_some("page")] {
+                    (language.say("Change password", "Cambiar contraseña"))
+                }
             }
             form method="post" action="/console/sign-out" {
                 (visit.token())

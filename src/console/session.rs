@@ -54,15 +54,9 @@ impl Token {
         Ok(Self(BASE64URL_NOPAD.encode(&bytes)))
     }
 
-    /// The one that a request shows.
-    #[must_use]
-    pub fn shown(headers: &HeaderMap) -> Option<Self> {
-        Self::kept(headers, COOKIE)
-    }
-
     /// The one that a request shows by a cookie of this name.
-    pub(super) fn kept(headers: &HeaderMap, name: &str) -> Option<Self> {
-        cookie(headers, name).map(Self)
+    pub(super) fn kept(headers: &HeaderMap, name: &str, secure: bool) -> Option<Self> {
+        cookie(headers, name, secure).map(Self)
     }
 
     pub(super) fn id(&self) -> String {
@@ -91,14 +85,22 @@ impl Token {
     }
 }
 
-/// A cookie of the console, for nobody but its pages.
+/// A cookie of the console, for nobody but its pages. Where it is for HTTPS alone its name says so, and browsers take it from nobody
+/// else: neither another host of the domain nor a page without HTTPS can put one there.
 pub(super) fn kept((name, value): (&'static str, String), secure: bool) -> Cookie<'static> {
-    let cookie = Cookie::build((name, value)).path("/console").http_only(true).same_site(SameSite::Lax);
+    // The prefix is for cookies of the whole host.
+    let path = if secure { "/" } else { "/console" };
+    let cookie = Cookie::build((called(name, secure), value)).path(path).http_only(true).same_site(SameSite::Lax);
     cookie.secure(secure).build()
 }
 
+fn called(name: &str, secure: bool) -> String {
+    if secure { format!("__Host-{name}") } else { name.to_owned() }
+}
+
 /// The value of a cookie that a request shows.
-pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(super) fn cookie(headers: &HeaderMap, name: &str, secure: bool) -> Option<String> {
+    let name = called(name, secure);
     let lines = headers.get_all(http::header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut found = lines.flat_map(|line| Cookie::split_parse(line.to_owned())).filter_map(Result::ok);
     found.find(|cookie| cookie.name() == name).map(|cookie| cookie.value().to_owned())
@@ -176,9 +178,9 @@ mod tests {
         assert!(one.id() != one.0 && one.csrf() != one.id() && !one.csrf().contains(&one.0));
         assert_eq!(
             one.cookie(true).to_string(),
-            format!("session={}; HttpOnly; SameSite=Lax; Secure; Path=/console", one.0)
+            format!("__Host-session={}; HttpOnly; SameSite=Lax; Secure; Path=/", one.0)
         );
-        assert!(!one.cookie(false).to_string().contains("Secure"));
+        assert_eq!(one.cookie(false).to_string(), format!("session={}; HttpOnly; SameSite=Lax; Path=/console", one.0));
     }
 
     #[test]
@@ -186,8 +188,13 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append("cookie", "a=1; session=x=y".parse().unwrap());
         headers.append("cookie", "theme=dark".parse().unwrap());
-        assert_eq!(cookie(&headers, "session").unwrap(), "x=y");
-        assert_eq!(cookie(&headers, "theme").unwrap(), "dark");
-        assert_eq!(cookie(&headers, "b"), None);
+        assert_eq!(cookie(&headers, "session", false).unwrap(), "x=y");
+        assert_eq!(cookie(&headers, "theme", false).unwrap(), "dark");
+        assert_eq!(cookie(&headers, "b", false), None);
+        // One without the prefix may have been put there by another host.
+        assert_eq!(cookie(&headers, "session", true), None);
+        headers.append("cookie", "__Host-session=z".parse().unwrap());
+        assert_eq!(cookie(&headers, "session", true).unwrap(), "z");
+        assert_eq!(cookie(&headers, "session", false).unwrap(), "x=y");
     }
 }

@@ -27,6 +27,10 @@ pub(super) const PATH: &str = "/console/sign-in";
 pub(super) struct Gate {
     accounts: Tries,
     addresses: Tries,
+    /// Of those who are signed in: nobody else can keep them from changing their password.
+    changes: Tries,
+    /// Goings to the provider, by address: they are no guesses, and keep nobody from a password.
+    departures: Tries,
 }
 
 impl Gate {
@@ -34,7 +38,13 @@ impl Gate {
     #[must_use]
     pub(super) fn new(attempts: Attempts) -> Self {
         let tries = |most| Tries::new(most, attempts.within);
-        Self { accounts: tries(attempts.account), addresses: tries(attempts.address) }
+        let (account, address) = (attempts.account, attempts.address);
+        Self {
+            accounts: tries(account),
+            addresses: tries(address),
+            changes: tries(account),
+            departures: tries(address),
+        }
     }
 
     /// Counts an attempt.
@@ -42,14 +52,23 @@ impl Gate {
     /// # Errors
     /// When there were too many: for how long none is made.
     pub(super) fn pass(&self, name: &str, peer: Option<IpAddr>) -> Result<(), Duration> {
-        self.pass_address(peer)?;
+        self.addresses.pass(&place(peer))?;
         self.accounts.pass(name)
     }
 
-    /// The same where it is not known yet for which account.
-    pub(super) fn pass_address(&self, peer: Option<IpAddr>) -> Result<(), Duration> {
-        self.addresses.pass(&peer.map(network).unwrap_or_default())
+    /// The same for someone who is signed in, and says their password once more.
+    pub(super) fn pass_change(&self, name: &str) -> Result<(), Duration> {
+        self.changes.pass(name)
     }
+
+    /// Counts someone who goes to the provider.
+    pub(super) fn pass_departure(&self, peer: Option<IpAddr>) -> Result<(), Duration> {
+        self.departures.pass(&place(peer))
+    }
+}
+
+fn place(peer: Option<IpAddr>) -> String {
+    peer.map(network).unwrap_or_default()
 }
 
 /// Who has one IPv6 address has 2^64 of them.
@@ -214,6 +233,11 @@ mod tests {
         assert!(by_address.pass("ana", home).is_ok() && by_address.pass("ben", home).is_ok());
         assert!(by_address.pass("eva", home).is_err());
         assert!(by_address.pass("eva", elsewhere).is_ok());
+        // Neither who goes to the provider nor who changes a password is counted with those who guess.
+        assert!(by_address.pass_departure(home).is_ok() && by_address.pass_departure(home).is_ok());
+        assert!(by_address.pass_departure(home).is_err() && by_address.pass_departure(elsewhere).is_ok());
+        assert!(by_account.pass_change("ana").is_ok() && by_account.pass_change("ana").is_ok());
+        assert!(by_account.pass_change("ana").is_err() && by_account.pass_change("ben").is_ok());
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! The page on which a text is tried: by the policy in force and by those that might come after it. Nothing of it is kept.
+//! The page on which a text is tried: by the policy in force and by those that might come after it: [`candidates`]. Nothing of it is kept.
+
+mod candidates;
 
 use super::Desk;
 use super::deciding::{self, Sighted, rule_named};
@@ -17,6 +19,7 @@ use crate::policy::message::{Audience, Languages, Reader, is_tenant};
 use crate::policy::rule::{Rewrite, Score};
 use crate::policy::{Action, Direction, Policy};
 use crate::response::Body;
+use candidates::{Candidate, NoPolicy};
 use http::{Response, StatusCode};
 use maud::{Markup, html};
 use serde_json::json;
@@ -26,29 +29,28 @@ use std::sync::Arc;
 /// The longest text, in bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// Kept versions that are tried beside what is in force.
-const NEWEST: usize = 3;
-
 const PATH: &str = "/console/try";
 
 /// Shows the form, and once something was tried, what came of it.
 pub(super) async fn show(desk: &Desk<'_>) -> Result<Response<Body>, Trouble> {
     if !desk.is_post() {
-        return Ok(page(desk, StatusCode::OK, (&BTreeMap::new(), html! {})));
+        return page(desk, StatusCode::OK, (&BTreeMap::new(), html! {})).await;
     }
     let trial = match read(desk) {
         Ok(trial) => trial,
-        Err(wrong) => return Ok(page(desk, StatusCode::UNPROCESSABLE_ENTITY, (&wrong, html! {}))),
+        Err(wrong) => return page(desk, StatusCode::UNPROCESSABLE_ENTITY, (&wrong, html! {})).await,
     };
+    let candidates = candidates::of(desk).await?;
     let tried = match desk.console.trying.try_acquire() {
-        Ok(_one) => found(desk, &trial).await,
+        Ok(_one) => found(desk, &trial, candidates).await,
         Err(_) => Err(Untried::Unavailable(Unavailable::QueueFull)),
     };
     let (status, found) = match tried {
         Ok(found) => (StatusCode::OK, found.shown(desk.language)),
         Err(Untried::Invalid(_)) => {
             let wrong = desk.language.say("This is no conversation.", "Esto no es una conversación.");
-            return Ok(page(desk, StatusCode::UNPROCESSABLE_ENTITY, (&BTreeMap::from([("text", wrong)]), html! {})));
+            let wrong = BTreeMap::from([("text", wrong)]);
+            return page(desk, StatusCode::UNPROCESSABLE_ENTITY, (&wrong, html! {})).await;
         }
         Err(Untried::Unavailable(why)) => {
             tracing::warn!(?why, "the model could not judge what was tried");
@@ -65,7 +67,7 @@ pub(super) async fn show(desk: &Desk<'_>) -> Result<Response<Body>, Trouble> {
             (StatusCode::SERVICE_UNAVAILABLE, html! { p class="wrong" role="alert" { (told) } })
         }
     };
-    Ok(page(desk, status, (&BTreeMap::new(), found)))
+    page(desk, status, (&BTreeMap::new(), found)).await
 }
 
 type Wrong = BTreeMap<&'static str, &'static str>;
@@ -157,6 +159,8 @@ struct Outcome {
 
 struct Found {
     outcomes: Vec<Outcome>,
+    /// A draft that is to be tried, and cannot be.
+    no_policy: Option<NoPolicy>,
     readings: Vec<(String, String)>,
     said: Vec<Said>,
     heavy: Option<(usize, Weights)>,
@@ -166,10 +170,14 @@ struct Found {
     reader: Reader,
 }
 
-async fn found(desk: &Desk<'_>, asked: &Asked) -> Result<Found, Untried> {
+async fn found(
+    desk: &Desk<'_>,
+    asked: &Asked,
+    (candidates, no_policy): (Vec<Candidate>, Option<NoPolicy>),
+) -> Result<Found, Untried> {
     let guard = &desk.console.proxy.guard;
     let mut outcomes = Vec::new();
-    for (policy, is) in policies(desk).await {
+    for (policy, is) in candidates {
         let tried = guard.try_out(&policy, &asked.trial).await?;
         outcomes.push(Outcome { policy, is, tried });
     }
@@ -188,46 +196,7 @@ async fn found(desk: &Desk<'_>, asked: &Asked) -> Result<Found, Untried> {
     let text = said.last().map(|said| said.text.clone()).unwrap_or_default();
     let would_ask = outcomes.iter().any(|one| one.policy.may_want_opinions());
     let readings = readings(desk.language, &said);
-    Ok(Found { outcomes, readings, said, heavy, would_ask, text, reader: asked.trial.reader.clone() })
-}
-
-/// The policy in force, and those that might come after it.
-async fn policies(desk: &Desk<'_>) -> Vec<(Arc<Policy>, String)> {
-    let language = desk.language;
-    let live = &desk.console.proxy.policy;
-    let in_force = live.in_force();
-    let mut all = vec![(Arc::clone(&in_force.policy), language.say("in force", "en vigor").to_owned())];
-    if let Some((canary, share)) = &in_force.canary {
-        let of = language.say("of the conversations", "de las conversaciones");
-        all.push((Arc::clone(canary), format!("{} {share}% {of}", language.say("canary, for", "canario, para el"))));
-    }
-    if let Some(beside) = &in_force.policy.beside {
-        all.push((Arc::clone(beside), language.say("in the shadow", "en la sombra").to_owned()));
-    }
-    if let Some(versions) = live.versions()
-        && let Ok(known) = versions.known().await
-    {
-        let mut kept: Vec<i64> = known
-            .acts
-            .iter()
-            .filter_map(|act| match &act.deed {
-                crate::audit::act::Deed::Proposed(candidate) | crate::audit::act::Deed::Promoted { candidate, .. } => {
-                    Some(candidate.version)
-                }
-                _ => None,
-            })
-            .collect();
-        kept.sort_unstable_by(|one, other| other.cmp(one));
-        kept.dedup();
-        for version in kept.into_iter().take(NEWEST) {
-            if let Ok(policy) = versions.policy(version, &known.standing).await
-                && !all.iter().any(|(known, _)| known.hash == policy.hash)
-            {
-                all.push((Arc::new(policy), format!("v{version}")));
-            }
-        }
-    }
-    all
+    Ok(Found { outcomes, no_policy, readings, said, heavy, would_ask, text, reader: asked.trial.reader.clone() })
 }
 
 /// What is said behind the characters of the texts.
@@ -257,8 +226,12 @@ impl Found {
                 @if self.would_ask {
                     p class="note" { (language.say("A rule may ask a second model near its threshold. None is asked here.", "Cerca de su umbral, una regla puede consultar a un segundo modelo. Aquí no se consulta.")) }
                 }
-                div class={ "verdicts" @if self.outcomes.len() > 1 { " several" } } {
-                    @for one in &self.outcomes { (self.outcome(language, one)) }
+                div class={ "verdicts" @if self.outcomes.len() + usize::from(self.no_policy.is_some()) > 1 { " several" } } {
+                    @for (place, one) in self.outcomes.iter().enumerate() {
+                        (self.outcome(language, one))
+                        // A draft stands next to what is in force.
+                        @if let Some(no_policy) = self.no_policy.as_ref().filter(|_| place == 0) { (no_policy.shown(language)) }
+                    }
                 }
             }
             @if !self.readings.is_empty() {
@@ -379,8 +352,13 @@ fn read_by_caller(language: Language, Tried { verdict, read }: &Tried) -> Markup
     }
 }
 
-fn page(desk: &Desk<'_>, status: StatusCode, (wrong, found): (&Wrong, Markup)) -> Response<Body> {
+async fn page(
+    desk: &Desk<'_>,
+    status: StatusCode,
+    (wrong, found): (&Wrong, Markup),
+) -> Result<Response<Body>, Trouble> {
     let language = desk.language;
+    let drafts = candidates::field(desk).await?;
     let title = language.say("Try a text", "Probar un texto");
     let main = html! {
         h1 { (title) }
@@ -388,13 +366,13 @@ fn page(desk: &Desk<'_>, status: StatusCode, (wrong, found): (&Wrong, Markup)) -
             "It is judged as the proxy would judge it now. What is tried is not recorded, and not kept; no LLM is asked.",
             "Se evalúa como lo haría ahora el proxy. Lo que se prueba no se registra ni se guarda; no se consulta ningún LLM.",
         )) }
-        (form(desk, wrong))
+        (form(desk, wrong, &drafts))
         (found)
     };
-    desk.page_with(status, title, &main)
+    Ok(desk.page_with(status, title, &main))
 }
 
-fn form(desk: &Desk<'_>, wrong: &Wrong) -> Markup {
+fn form(desk: &Desk<'_>, wrong: &Wrong, drafts: &Markup) -> Markup {
     let language = desk.language;
     let chosen = match desk.form.get("kind") {
         kind @ ("answer" | "conversation") => kind,
@@ -436,6 +414,7 @@ fn form(desk: &Desk<'_>, wrong: &Wrong) -> Markup {
                         aria-invalid=[wrong.get("tenant").map(|_| "true")] aria-describedby=[wrong.get("tenant").map(|_| "tenant-wrong")];
                     @if let Some(wrong) = wrong.get("tenant") { p class="hint wrong" id="tenant-wrong" { (wrong) } }
                 }
+                (drafts)
                 button class="primary" { (language.say("Try", "Probar")) }
             }
         }

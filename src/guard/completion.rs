@@ -46,7 +46,7 @@ impl Guard {
         let texts: Vec<Text<'_>> =
             choices.flat_map(|(index, texts)| texts.iter().map(|said| text(*index, said))).collect();
         let inputs: Vec<Input> = texts.iter().map(|text| text.input(text.text)).collect();
-        let judged = match self.pool.judge(inputs.clone()).await {
+        let judged = match self.pool.judge(self.asking(policy, &asked.reader), inputs.clone()).await {
             Ok(judged) => judged,
             Err(why) => {
                 let verdict = pass_unjudged(policy, Direction::Completion, why)?;
@@ -110,7 +110,8 @@ impl Guard {
         if sentences.len() > MOST_SENTENCES {
             return None;
         }
-        let judged = self.pool.judge(sentences.iter().map(|one| text.input(one)).collect()).await.ok()?;
+        let asking = self.asking(text.policy, &text.asked.reader);
+        let judged = self.pool.judge(asking, sentences.iter().map(|one| text.input(one)).collect()).await.ok()?;
         let stops = |(words, judged): (&str, &Judged)| text.decide(words, (judged, None)).action.stops();
         let is_unsure = |(words, judged): (&str, &Judged)| {
             self.judge_for(text.policy).is_some() && text.is_uncertain(words, judged) && !stops((words, judged))
@@ -127,7 +128,7 @@ impl Guard {
         let cuts = rewrite::without(&sentences, &bad, &notice.message)?;
         // The notice is ours: what is judged is what is left of the LLM's words.
         let words: String = sentences.iter().zip(&bad).filter(|(_, bad)| !**bad).map(|(one, _)| *one).collect();
-        let judged = self.pool.judge(vec![text.input(&words)]).await.ok()?;
+        let judged = self.pool.judge(asking, vec![text.input(&words)]).await.ok()?;
         if refuses(text.policy, false, coverage(&judged)) {
             return None;
         }

@@ -22,7 +22,7 @@ pub use cleared::Cleared;
 pub use rewrite::sentences;
 pub use verdict::{Scan, Sight, Verdict};
 
-use crate::classify::pool::{Pool, Unavailable};
+use crate::classify::pool::{Asking, Pool, Unavailable, Work};
 use crate::classify::reading::Judged;
 use crate::classify::{Input, Scores};
 use crate::detect::Coverage;
@@ -121,6 +121,12 @@ impl Guard {
         }
     }
 
+    /// How texts are judged that `policy` decides on, for `reader`: all of the model where it goes by what the first layers do not tell.
+    fn asking<'a>(&self, policy: &Policy, reader: &'a Reader) -> Asking<'a> {
+        let thorough = self.pool.floors().is_some_and(|floors| policy.reaches_below(&floors));
+        Asking { tenant: reader.tenant.as_deref(), thorough }
+    }
+
     /// The model's short hash.
     #[must_use]
     pub fn model(&self) -> &str {
@@ -131,6 +137,12 @@ impl Guard {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.pool.waiting()
+    }
+
+    /// What was asked of the model so far.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        self.pool.work()
     }
 
     /// A streamed answer to what was `asked`, of which nothing has come yet.
@@ -146,9 +158,13 @@ impl Guard {
     pub async fn judge_due(
         &self,
         (policy, asked): (&Policy, &Asked),
+        mode: stream::Mode,
         (due, choices): (Vec<Input>, Vec<u64>),
     ) -> Result<Vec<(Judged, Option<Opinion>)>, Unavailable> {
-        let judged = self.pool.judge(due.clone()).await?;
+        let mut asking = self.asking(policy, &asked.reader);
+        // What leaves by clauses goes by probabilities far below any threshold.
+        asking.thorough |= mode == stream::Mode::Clause;
+        let judged = self.pool.judge(asking, due.clone()).await?;
         let said = due.iter().zip(choices.into_iter().map(Some));
         let opinions = self.opinions(policy, &asked.reader, &scored(Direction::Completion, said, &judged)).await;
         Ok(judged.into_iter().zip(opinions).collect())
@@ -166,7 +182,7 @@ impl Guard {
         inputs: Vec<(Input, bool)>,
     ) -> Result<Vec<Verdict>, Unavailable> {
         let (inputs, opaque): (Vec<Input>, Vec<bool>) = inputs.into_iter().unzip();
-        let judged = match self.pool.judge(inputs.clone()).await {
+        let judged = match self.pool.judge(self.asking(policy, reader), inputs.clone()).await {
             Ok(judged) => judged,
             Err(why) => return Ok(vec![pass_unjudged(policy, direction, why)?; opaque.len()]),
         };

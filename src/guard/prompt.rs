@@ -5,7 +5,7 @@ use super::opinion::Scored;
 use super::surrogates::Surrogates;
 use super::{Cleared, Decision, Guard, Outcome, Sight, Substitute, Verdict};
 use super::{coverage, pass_unjudged, refuses, rewrite, scan, unjudgeable};
-use crate::classify::pool::Unavailable;
+use crate::classify::pool::{Asking, Unavailable};
 use crate::classify::reading::Judged;
 use crate::classify::{Input, Scores};
 use crate::detect::Coverage;
@@ -68,7 +68,7 @@ impl Guard {
     ) -> Result<Decision<Outcome<Request>>, Unavailable> {
         let exhibits = conversation::exhibits(&request);
         let inputs = exhibits.iter().map(|exhibit| exhibit.input.clone()).collect();
-        let judged = match self.pool.judge(inputs).await {
+        let judged = match self.pool.judge(self.asking(policy, &request.asked().reader), inputs).await {
             Ok(judged) => judged,
             Err(why) => {
                 let verdict = pass_unjudged(policy, Direction::Prompt, why)?;
@@ -166,11 +166,12 @@ impl Guard {
             };
             Ruling { action, ..ruling }
         };
-        let (ruling, tenant) = (decide(&scores, opinion), reader.tenant.as_deref());
+        let (ruling, asking) = (decide(&scores, opinion), self.asking(policy, reader));
+        let tenant = asking.tenant;
         let action = ruling.action.clone();
         if matches!(action, Action::Block(_) | Action::Rewrite(..)) {
             match (&standing, &input) {
-                (Standing::Answered(exchange), _) if self.declined(exchange.clone()).await => return,
+                (Standing::Answered(exchange), _) if self.declined(asking, exchange.clone()).await => return,
                 (Standing::Unanswered(turn), _) if self.refused.knows(tenant, turn) => return,
                 (Standing::Asked, Input::Prompt(turn)) if matches!(action, Action::Block(_)) => {
                     self.refused.remember(tenant, turn)
@@ -199,8 +200,8 @@ impl Guard {
     }
 
     /// Whether the completion in `exchange` declined what was asked; what cannot be judged did not.
-    async fn declined(&self, exchange: Input) -> bool {
-        let judged = self.pool.judge(vec![exchange]).await.unwrap_or_default();
+    async fn declined(&self, asking: Asking<'_>, exchange: Input) -> bool {
+        let judged = self.pool.judge(asking, vec![exchange]).await.unwrap_or_default();
         judged.iter().any(|Judged { scores, .. }| scores.refusal >= DECLINED)
     }
 }

@@ -88,6 +88,8 @@ pub struct Piece {
     pub held: Option<Duration>,
     /// Whether it ends the stream.
     pub is_done: bool,
+    /// Whether it says something.
+    pub has_text: bool,
 }
 
 #[derive(Default)]
@@ -312,7 +314,8 @@ impl Stream {
             let held = Some(since.elapsed());
             // A response has no other end.
             let is_end = self.asked.surface == Surface::Responses && !chunk.said.ends.is_empty();
-            self.out.push(Piece { bytes: Cleared::new(bytes), held, is_done: chunk.is_done() || is_end });
+            let (is_done, has_text) = (chunk.is_done() || is_end, reaches.iter().any(|(_, part)| !part.is_empty()));
+            self.out.push(Piece { bytes: Cleared::new(bytes), held, is_done, has_text });
         }
         std::mem::take(&mut self.out)
     }
@@ -351,6 +354,12 @@ impl Stream {
     #[must_use]
     pub fn terms(&self) -> (Arc<Policy>, Arc<Asked>) {
         (Arc::clone(&self.policy), Arc::clone(&self.asked))
+    }
+
+    /// How it is released.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// What was found so far.
@@ -426,7 +435,7 @@ impl Stream {
 impl Piece {
     /// Words of ours.
     fn own(text: String) -> Self {
-        Self { bytes: Cleared::new(Bytes::from(text)), held: None, is_done: false }
+        Self { bytes: Cleared::new(Bytes::from(text)), held: None, is_done: false, has_text: true }
     }
 }
 

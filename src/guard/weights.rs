@@ -4,7 +4,7 @@
 //! these weights neither add up nor prove a reason: they show where to look.
 
 use super::{Guard, sentences};
-use crate::classify::pool::{Pool, Unavailable};
+use crate::classify::pool::{Asking, Pool, Unavailable};
 use crate::classify::{Input, Scores};
 use crate::policy::rule::Score;
 use std::ops::Range;
@@ -56,6 +56,9 @@ impl Weights {
     }
 }
 
+/// Parts are told apart by all of the model.
+const LOOKING: Asking<'_> = Asking { tenant: None, thorough: true };
+
 /// Weighs the parts of a text by the model, within a time where there is one: `of` is the score that is looked at.
 ///
 /// # Errors
@@ -67,7 +70,7 @@ pub async fn weigh(
     within: Option<Duration>,
 ) -> Result<Weights, Unavailable> {
     let until = within.map(|within| Instant::now() + within);
-    let whole = pool.judge(vec![input.clone()]).await?;
+    let whole = pool.judge(LOOKING, vec![input.clone()]).await?;
     let whole = whole.first().map_or(0.0, |judged| of(&judged.scores));
     let mut weights = Weights { whole, ..Weights::default() };
     let text = input.text();
@@ -130,7 +133,7 @@ impl Guard {
         let Ok(_looking) = self.looking.try_acquire() else { return Ok(None) };
         let first = texts.len().saturating_sub(MOST_TEXTS);
         let last: Vec<Input> = texts.iter().skip(first).cloned().collect();
-        let judged = self.pool.judge(last.clone()).await?;
+        let judged = self.pool.judge(LOOKING, last.clone()).await?;
         let scored = last.iter().zip(judged).enumerate();
         let highest =
             scored.max_by(|(_, (_, one)), (_, (_, other))| score.of(&one.scores).total_cmp(&score.of(&other.scores)));

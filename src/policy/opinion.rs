@@ -3,6 +3,7 @@
 
 use super::rule::Rule;
 use super::{Direction, Evidence, Policy};
+use crate::classify::Floors;
 
 /// What is known from a judge model of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +145,13 @@ impl Policy {
             }
         }
         None
+    }
+
+    /// Whether some rule, here or in the policy beside it, goes by probabilities below `floors`.
+    #[must_use]
+    pub fn reaches_below(&self, floors: &Floors) -> bool {
+        self.rules.iter().any(|rule| rule.reaches_below(floors))
+            || self.beside.as_ref().is_some_and(|beside| beside.reaches_below(floors))
     }
 
     /// Whether some rule in force asks a judge.

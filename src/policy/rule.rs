@@ -4,7 +4,7 @@ use super::message::{Audience, Messages};
 use super::opinion::SecondOpinion;
 use super::taxonomy::{Principle, ViolationType};
 use super::{Direction, Evidence};
-use crate::classify::Scores;
+use crate::classify::{Floors, Scores};
 use crate::detect;
 use regex::RegexSet;
 use std::sync::Arc;
@@ -217,6 +217,20 @@ impl Rule {
         if evidence.in_context { self.threshold_in_context } else { self.threshold }
     }
 
+    /// Whether it goes by probabilities below `floors`, or by the kind of what is below them.
+    pub(super) fn reaches_below(&self, floors: &Floors) -> bool {
+        let lowest = |threshold: f32| threshold - self.second_opinion.as_ref().map_or(0.0, |second| second.below);
+        let (alone, in_context) = (lowest(self.threshold), lowest(self.threshold_in_context));
+        self.is_enabled
+            && match self.score {
+                Score::Violation if self.direction == Direction::Completion => alone < floors.completion,
+                Score::Violation => alone < floors.prompt || in_context < floors.conversation,
+                Score::Manipulation => alone.min(in_context) < floors.manipulation,
+                Score::Crisis => alone.min(in_context) < floors.crisis,
+                Score::Pattern => !self.principles.is_empty() || !self.types.is_empty(),
+            }
+    }
+
     pub(super) fn applies(&self, direction: Direction, evidence: Evidence<'_>) -> bool {
         self.may_apply(direction, evidence) && self.finds(evidence.text)
     }
@@ -268,6 +282,25 @@ impl Weighed<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rule_that_goes_by_what_the_first_layers_do_not_tell_says_so() {
+        let floors = Floors { prompt: 0.3, conversation: 0.4, completion: 0.38, manipulation: 0.05, crisis: 0.05 };
+        let rule = |text: &str| {
+            let shipped = crate::policy::file::EMBEDDED;
+            let rule = format!("{shipped}\n[[rules]]\nname = \"new\"\n{text}\naction = \"flag\"\n");
+            let policy = crate::policy::file::parse("new.toml", &rule).unwrap();
+            policy.reaches_below(&floors)
+        };
+        let prompt = "direction = \"prompt\"\nscore = \"violation\"";
+        let completion = "direction = \"completion\"\nscore = \"violation\"";
+        assert!(!rule(&format!("{prompt}\nthreshold = 0.5")));
+        assert!(rule(&format!("{prompt}\nthreshold = 0.25")));
+        assert!(rule(&format!("{prompt}\nthreshold = 0.5\nthreshold_in_context = 0.35")));
+        assert!(!rule(&format!("{completion}\nthreshold = 0.39")) && rule(&format!("{completion}\nthreshold = 0.35")));
+        assert!(rule("direction = \"prompt\"\nscore = \"crisis\"\nthreshold = 0.02"));
+        assert!(!rule("direction = \"prompt\"\nscore = \"pattern\"\npatterns = [\"ward 9\"]"));
+    }
 
     #[test]
     fn patterns_are_found_whatever_the_case_and_the_letters() {

@@ -211,6 +211,35 @@ test("what is tried", async () => {
   await page.locator("form[action^='/console/try'] button").click();
   await page.locator("#tenant-wrong, #found").first().waitFor();
   await harmless(page, "a tenant that is none");
+  // A draft with faults names them in its place.
+  await visit(page, scene.clinic.at("/console/policy"));
+  await page.fill("#draft-name", "faulty");
+  await page.locator("form[action='/console/policy/drafts'] button").click();
+  await page.waitForURL("**/faulty");
+  await page.waitForLoadState("networkidle");
+  await page.fill("#text", STRICT.replace('score = "crisis"', `score = ${JSON.stringify(ALL)}`));
+  await page.locator("button[name=wish][value=text]").click();
+  await page.locator("[role=status], [role=alert]").first().waitFor();
+  await visit(page, scene.clinic.at("/console/try?draft=faulty"));
+  await page.fill("#text", ALL);
+  await page.locator("form[action^='/console/try'] button").click();
+  await page.locator("#found").waitFor();
+  assert.equal(await page.inputValue("#draft"), "faulty");
+  assert.ok((await page.locator(".verdict").nth(1).innerText()).includes("The draft has faults"));
+  await harmless(page, "the faults of a draft that is tried");
+  await page.context().close();
+});
+
+test("what is typed where one changes a password", async () => {
+  const page = await scene.visitors.page("viewer");
+  for (const text of HOSTILE) {
+    await visit(page, scene.clinic.at("/console/password"));
+    for (const name of ["old", "new", "again"]) await page.fill(`#${name}`, text.padEnd(12, "."));
+    await page.locator("form[action='/console/password'] button").click();
+    await page.locator("[role=alert]").waitFor();
+    await harmless(page, "a password");
+    assert.ok(!(await page.content()).includes(MARK), "no password is in a page");
+  }
   await page.context().close();
 });
 

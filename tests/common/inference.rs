@@ -3,12 +3,14 @@
 use super::common::{Asked, ScriptedUpstream, answer};
 use bytes::Bytes;
 use http::{Response, Uri};
+use nonnocere::classify::Care;
 use nonnocere::classify::encode::EMBEDDED;
 use nonnocere::classify::graph::Graph;
 use nonnocere::classify::onnx::{Device, OnnxGraph};
 use nonnocere::classify::remote::Settings;
 use nonnocere::classify::window::Sequence;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -20,7 +22,7 @@ pub enum Manner {
     Well,
     /// Well, of another version of its model.
     OfVersion(&'static str),
-    /// By the logits of nobody: of each sequence the sum of its unmasked ids, in each column.
+    /// By the logits of nobody: of each sequence the sum of its unmasked ids and of their number, in each column.
     Sums,
     /// With these bytes.
     Raw(u16, &'static str),
@@ -52,8 +54,9 @@ impl ModelServer {
     pub fn start() -> Self {
         let manner = Arc::new(Mutex::new(Manner::Well));
         let tensor = |name, datatype, columns: i64| json!({"name": name, "datatype": datatype, "shape": [-1, columns]});
-        let inputs = ["input_ids", "attention_mask", "token_type_ids"].map(|name| tensor(name, "INT64", -1));
-        let outputs = [tensor("logits", "FP32", labels() as i64)];
+        let flag = |name| json!({"name": name, "datatype": "BOOL", "shape": [1]});
+        let inputs = [tensor("input_ids", "INT64", -1), tensor("token_type_ids", "INT64", -1), flag("may_exit")];
+        let outputs = [tensor("logits", "FP32", labels() as i64), flag("exited")];
         let metadata = json!({"name": "guard", "platform": "onnx", "inputs": inputs, "outputs": outputs});
         let metadata = Arc::new(Mutex::new(metadata));
         let (asked_manner, asked_metadata) = (Arc::clone(&manner), Arc::clone(&metadata));
@@ -61,7 +64,7 @@ impl ModelServer {
             let manner = asked_manner.lock().unwrap().clone();
             match asked.path.as_str() {
                 "/v2/models/guard" => answer(200, "application/json", &asked_metadata.lock().unwrap().to_string()),
-                "/v2/models/guard/infer" => infer(&asked.body, &manner),
+                "/v2/models/guard/infer" => infer(&asked.body, &asked_metadata.lock().unwrap()["inputs"], &manner),
                 _ => answer(404, "application/json", "{\"error\": \"no such model\"}"),
             }
         };
@@ -91,6 +94,12 @@ impl ModelServer {
     /// Has it say other things of its model from now on.
     pub fn describes(&self, change: impl Fn(&mut Value)) {
         change(&mut self.metadata.lock().unwrap());
+    }
+
+    /// Has its model want to be told which tokens count from now on, and not whether it may answer early.
+    pub fn is_masked(&self) {
+        let mask = json!({"name": "attention_mask", "datatype": "INT64", "shape": [-1, -1]});
+        self.describes(|metadata| metadata["inputs"][2] = mask.clone());
     }
 
     /// The bodies of inference requests so far.
@@ -131,14 +140,21 @@ pub fn settings(url: &str) -> Settings {
     }
 }
 
-fn infer(body: &[u8], manner: &Manner) -> Response<Bytes> {
+fn infer(body: &[u8], described: &Value, manner: &Manner) -> Response<Bytes> {
     if let Manner::Raw(status, body) = manner {
         return answer(*status, "application/json", body);
     }
-    let sequences = sequences(body);
+    let asked: Value = serde_json::from_slice(body).unwrap();
+    if names(&asked["inputs"]) != names(described) {
+        return answer(400, "application/json", "{\"error\": \"unexpected inputs\"}");
+    }
+    let (sequences, care) = sequences(&asked["inputs"]);
     let logits: Vec<Vec<f32>> = match manner {
-        Manner::Sums => sequences.iter().map(|one| vec![one.ids.iter().sum::<i64>() as f32; labels()]).collect(),
-        _ => shipped().logits(sequences, Instant::now() + Duration::from_secs(60)).unwrap(),
+        Manner::Sums => {
+            let sum = |one: &Sequence| one.ids.iter().sum::<i64>() as f32 + one.ids.len() as f32;
+            sequences.iter().map(|one| vec![sum(one); labels()]).collect()
+        }
+        _ => shipped().logits(sequences, care).unwrap().into_iter().map(|logits| logits.values).collect(),
     };
     let (rows, data) = (logits.len(), logits.concat());
     let output = json!({"name": "logits", "datatype": "FP32", "shape": [rows, labels()], "data": data});
@@ -151,21 +167,28 @@ fn infer(body: &[u8], manner: &Manner) -> Response<Bytes> {
     )
 }
 
-/// What a request asks about, without what is masked.
-fn sequences(body: &[u8]) -> Vec<Sequence> {
-    let asked: Value = serde_json::from_slice(body).unwrap();
+fn names(inputs: &Value) -> BTreeSet<&str> {
+    inputs.as_array().unwrap().iter().map(|tensor| tensor["name"].as_str().unwrap()).collect()
+}
+
+/// What a request asks about, without what is masked, and how.
+fn sequences(inputs: &Value) -> (Vec<Sequence>, Care) {
+    let find = |name: &str| inputs.as_array().unwrap().iter().find(|tensor| tensor["name"] == name);
     let rows = |name: &str| -> Vec<Vec<i64>> {
-        let tensor = asked["inputs"].as_array().unwrap().iter().find(|tensor| tensor["name"] == name).unwrap();
+        let tensor = find(name).unwrap();
         assert_eq!(tensor["datatype"], "INT64");
         let shape: Vec<usize> = serde_json::from_value(tensor["shape"].clone()).unwrap();
         let data: Vec<i64> = serde_json::from_value(tensor["data"].clone()).unwrap();
         assert_eq!((shape.len(), shape.iter().product::<usize>()), (2, data.len()));
         data.chunks(shape[1]).map(<[i64]>::to_vec).collect()
     };
-    let masks = rows("attention_mask");
-    let unmasked = |row: Vec<i64>, mask: &Vec<i64>| {
-        row.into_iter().zip(mask).filter(|(_, mask)| **mask == 1).map(|(id, _)| id).collect()
-    };
-    let all = rows("input_ids").into_iter().zip(rows("token_type_ids")).zip(&masks);
-    all.map(|((ids, types), mask)| Sequence { ids: unmasked(ids, mask), types: unmasked(types, mask) }).collect()
+    let ids = rows("input_ids");
+    let all = || ids.iter().map(|row| vec![1; row.len()]).collect();
+    let masks = find("attention_mask").map_or_else(all, |_| rows("attention_mask"));
+    let unmasked =
+        |row: &[i64], mask: &[i64]| row.iter().zip(mask).filter(|(_, mask)| **mask == 1).map(|(id, _)| *id).collect();
+    let all = ids.iter().zip(rows("token_type_ids")).zip(&masks);
+    let all = all.map(|((ids, types), mask)| Sequence { ids: unmasked(ids, mask), types: unmasked(&types, mask) });
+    let may_exit = find("may_exit").is_some_and(|flag| flag["data"] == json!([true]));
+    (all.collect(), Care { until: Instant::now() + Duration::from_secs(60), thorough: !may_exit })
 }

@@ -27,6 +27,7 @@ use nonnocere::route::{Flow, Rule};
 use nonnocere::server::Server;
 use nonnocere::upstream::{Settings, Upstream};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -203,6 +204,8 @@ pub struct Options {
     pub routes: Vec<Rule>,
     pub streaming: Streaming,
     pub journal: Option<Journal>,
+    /// Where things are counted, where somebody else counts there too.
+    pub metrics: Option<Arc<Metrics>>,
     /// What is in force, in place of `policy`.
     pub live: Option<Live>,
     pub callers: Callers,
@@ -218,6 +221,7 @@ impl Options {
             upstream: upstream.to_owned(),
             classifier: Arc::new(Scripted),
             journal: None,
+            metrics: None,
             live: None,
             callers: Callers::default(),
             judge: None,
@@ -300,12 +304,12 @@ impl RunningProxy {
             timeout: options.upstream_timeout,
             max_response_bytes: options.limits.response_bytes,
         };
-        let metrics = Arc::new(Metrics::new().unwrap());
+        let metrics = options.metrics.unwrap_or_else(|| Arc::new(Metrics::new().unwrap()));
         let judge = options.judge.map(|settings| Judge::new(settings, Arc::clone(&metrics)).unwrap());
         let proxy = Arc::new(Proxy {
             policy: options.live.unwrap_or_else(|| Live::load(options.policy).unwrap()),
             guard: Guard::new(pool, options.manner.finish).with_judge(judge),
-            upstream: Upstream::new(settings).unwrap(),
+            upstream: Upstream::new(settings).unwrap().counted(Arc::clone(&metrics)),
             metrics,
             journal: options.journal.clone(),
             slots: Arc::new(Semaphore::new(options.limits.in_flight)),
@@ -367,11 +371,21 @@ impl RunningProxy {
         self.post("/v1/chat/completions", body.to_string()).await
     }
 
-    /// The value of a series, 0 where it was never counted.
+    /// The sum of all series of a name with these labels, 0 where none was ever counted.
     pub async fn metric(&self, series: &str) -> f64 {
         let text = String::from_utf8(self.admin("/metrics").await.body.to_vec()).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().unwrap())
+        let parts = |series: &str| -> (String, BTreeSet<String>) {
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            (name.to_owned(), labels.trim_end_matches('}').split(',').map(str::to_owned).collect())
+        };
+        let wanted = parts(series);
+        let values = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let (name, labels) = parts(series);
+            let all = wanted.1.iter().all(|label| label.is_empty() || labels.contains(label));
+            (name == wanted.0 && all).then(|| value.parse::<f64>().unwrap())
+        });
+        values.sum()
     }
 }
 

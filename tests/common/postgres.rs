@@ -1,5 +1,6 @@
 //! A `PostgreSQL` server of its own for a test: in a folder, on a socket, without a port.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
@@ -15,6 +16,15 @@ fn programs() -> Option<PathBuf> {
         std::fs::read_dir("/usr/lib/postgresql").ok()?.flatten().map(|one| one.path()).collect();
     found.sort();
     found.pop().map(|version| version.join("bin")).filter(|bin| bin.join("initdb").exists())
+}
+
+/// Both databases, each empty: `SQLite` and, where it is installed, `PostgreSQL`.
+pub async fn in_both(check: impl AsyncFn(&str)) {
+    let folder = tempfile::tempdir().unwrap();
+    check(&format!("sqlite:{}", folder.path().join("audit.db").display())).await;
+    if let Some(server) = Postgres::start() {
+        check(&server.url()).await;
+    }
 }
 
 impl Postgres {

@@ -77,13 +77,26 @@ pub struct Site {
     pub proxy: RunningProxy,
     pub store: Store,
     pub key: Signing,
-    folder: TempDir,
+    /// How often one may go to the provider.
+    pub address_attempts: u32,
+    url: String,
+    _folder: TempDir,
 }
 
 impl Site {
     /// One that knows the provider of this name.
     pub async fn start(issuer: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("audit.db").display());
+        Self::at((folder, url), issuer).await
+    }
+
+    /// The same, which keeps what it keeps in the store at a URL.
+    pub async fn keeping(url: &str, issuer: &str) -> Self {
+        Self::at((tempfile::tempdir().unwrap(), url.to_owned()), issuer).await
+    }
+
+    async fn at((folder, url): (TempDir, String), issuer: &str) -> Self {
         let file = folder.path().join("config.toml");
         let roles = Role::ALL.map(|role| format!("{0}s = \"{0}\"\n", role.id())).concat();
         let text = format!(
@@ -92,18 +105,15 @@ impl Site {
         );
         std::fs::write(&file, text).unwrap();
         let config = Config::load(&Overrides { file: Some(file), ..Overrides::default() }).unwrap();
-        let store = Store::open(&Self::url(&folder)).await.unwrap();
+        let store = Store::open(&url).await.unwrap();
         let open = || Signing::open(&folder.path().join("audit.key")).unwrap();
         let mut options = Options::new("http://127.0.0.1:9/v1");
         let audit = config.audit.unwrap();
         options.records = Some(Records { store: store.clone(), key: open(), audit, promotion: config.promotion });
         options.console = config.console;
+        let address_attempts = options.console.attempts.address.get();
         let key = open();
-        Self { proxy: RunningProxy::start(options).await, store, key, folder }
-    }
-
-    fn url(folder: &TempDir) -> String {
-        format!("sqlite:{}", folder.path().join("audit.db").display())
+        Self { proxy: RunningProxy::start(options).await, store, key, address_attempts, url, _folder: folder }
     }
 
     /// Makes an account, whose password is [`PASSWORD`].
@@ -124,12 +134,12 @@ impl Site {
     }
 
     pub async fn execute(&self, query: &str) {
-        let mut connection = sqlx::AnyConnection::connect(&Self::url(&self.folder)).await.unwrap();
+        let mut connection = sqlx::AnyConnection::connect(&self.url).await.unwrap();
         sqlx::query(AssertSqlSafe(query.to_owned())).execute(&mut connection).await.unwrap();
     }
 
     pub async fn count(&self, query: &str) -> i64 {
-        let mut connection = sqlx::AnyConnection::connect(&Self::url(&self.folder)).await.unwrap();
+        let mut connection = sqlx::AnyConnection::connect(&self.url).await.unwrap();
         sqlx::query(AssertSqlSafe(query.to_owned())).fetch_one(&mut connection).await.unwrap().get(0)
     }
 }

@@ -29,6 +29,19 @@ MODEL = Path("classifier/model")
 # The same build of ONNX Runtime on the same machine: what is left is how numbers are written.
 TOLERANCE = 1e-6
 SAMPLE = 300
+# Goes by lower probabilities than the graph may answer early below: a server is always asked thoroughly, and so must the process be.
+POLICY = """
+name = "thorough"
+description = "The AMA Principles of Medical Ethics, and a look at what is less likely"
+extends = "ama"
+
+[[rules]]
+name = "unlikely"
+direction = "prompt"
+score = "violation"
+threshold = 0.2
+action = "flag"
+"""
 
 
 def settings_of(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -37,13 +50,16 @@ def settings_of(manifest: dict[str, Any]) -> dict[str, Any]:
     def tensor(name: str, datatype: str, columns: int) -> dict[str, Any]:
         return {"name": name, "datatype": datatype, "shape": [-1, columns]}
 
+    def flag(name: str) -> dict[str, Any]:
+        return {"name": name, "datatype": "BOOL", "shape": [1]}
+
     return {
         "name": "guard",
         "implementation": "tests.real.graph_runtime.GraphRuntime",
         "versions": [manifest["version"]],
         "parameters": {"uri": str((MODEL / "model.onnx").resolve()), "version": manifest["version"]},
-        "inputs": [tensor(name, "INT64", -1) for name in ("input_ids", "attention_mask", "token_type_ids")],
-        "outputs": [tensor("logits", "FP32", len(manifest["labels"]))],
+        "inputs": [tensor("input_ids", "INT64", -1), tensor("token_type_ids", "INT64", -1), flag("may_exit")],
+        "outputs": [tensor("logits", "FP32", len(manifest["labels"])), flag("exited")],
     }
 
 
@@ -109,21 +125,25 @@ def check(program: Path, lines: list[dict[str, Any]], **remote: str) -> list[dic
     """What `check --jsonl` says of `lines`, by the server that `remote` sets."""
     environment = os.environ | {f"NONNOCERE_GUARD__REMOTE__{key.upper()}": value for key, value in remote.items()}
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    done = subprocess.run([program, "check", "--jsonl"], input=text, capture_output=True, text=True, env=environment)
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as policy:
+        policy.write(POLICY)
+        policy.flush()
+        environment["NONNOCERE_GUARD__POLICY"] = policy.name
+        done = subprocess.run([program, "check", "--jsonl"], input=text, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         print(done.stderr, file=sys.stderr)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def kill_midway(server: Server) -> None:
-    """Kills a server that has answered some requests."""
-    while server.answered < 100:
+def kill_midway(server: Server, requests: int) -> None:
+    """Kills a server that has answered so many requests."""
+    while server.answered < requests:
         server.answered = server.requests()
         time.sleep(0.02)
     server.stop()
 
 
-def sample(corpus: Path) -> list[dict[str, Any]]:
+def sample(corpus: Path, size: int) -> list[dict[str, Any]]:
     """Some rows of the corpus: prompts, and completions with their prompts."""
     rows = []
     for file in sorted(corpus.rglob("*.jsonl")):
@@ -134,7 +154,7 @@ def sample(corpus: Path) -> list[dict[str, Any]]:
         line = {key: row[key] for key in ("messages", "prompt", "completion") if row.get(key)}
         if ("prompt" in line) != ("messages" in line):
             lines.append(line | {"id": len(lines)})
-        if len(lines) == SAMPLE:
+        if len(lines) == size:
             break
     return lines
 
@@ -175,8 +195,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--program", type=Path, default=Path("target/release/nonnocere"))
     arguments.add_argument("--corpus", type=Path, default=Path("classifier/corpus"))
+    arguments.add_argument("--sample", type=int, default=SAMPLE)
     asked = arguments.parse_args()
-    lines, checks = sample(asked.corpus), Checks()
+    lines, checks = sample(asked.corpus, asked.sample), Checks()
     here = check(asked.program, lines)
 
     with serving() as server:
@@ -198,7 +219,7 @@ def main() -> None:
     checks.holds("killed, and nothing stands in: no verdict", refused == [], refused[:1])
 
     with serving() as server:
-        killing = threading.Thread(target=kill_midway, args=(server,))
+        killing = threading.Thread(target=kill_midway, args=(server, answered // 3))
         killing.start()
         midway = check(asked.program, lines, url=f"http://127.0.0.1:{server.port}", model="guard")
         killing.join()

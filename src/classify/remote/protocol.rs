@@ -8,24 +8,37 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The inputs of the graph, each of shape `[sequences, tokens]`.
-const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
+/// What every graph must be told, each of shape `[sequences, tokens]`.
+const INPUTS: [&str; 2] = ["input_ids", "token_type_ids"];
+
+/// Which tokens count, of the same shape; where a graph wants to be told.
+const MASK: &str = "attention_mask";
+
+/// Whether it may answer after its first layers; where it can.
+const MAY_EXIT: &str = "may_exit";
 
 /// Its output, of shape `[sequences, labels]`.
 const OUTPUT: &str = "logits";
 
 #[derive(Serialize)]
 struct Question<'a> {
-    inputs: [Tensor<'a>; INPUTS.len()],
+    inputs: Vec<Tensor<'a>>,
     outputs: [Wanted<'a>; 1],
 }
 
 #[derive(Serialize)]
 struct Tensor<'a> {
     name: &'a str,
-    shape: [usize; 2],
+    shape: Vec<usize>,
     datatype: &'a str,
-    data: Vec<i64>,
+    data: Contents,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Contents {
+    Numbers(Vec<i64>),
+    Flag([bool; 1]),
 }
 
 #[derive(Serialize)]
@@ -33,8 +46,18 @@ struct Wanted<'a> {
     name: &'a str,
 }
 
-/// The body of a request for the logits of `batch`. Shorter sequences are filled up behind their end, where the mask is 0.
-pub(super) fn question(batch: &[&Sequence]) -> Result<Bytes, Fault> {
+/// What a graph is told beside ids and types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    /// Whether it is told which tokens count: without, only sequences of one length can be asked about together.
+    pub(super) is_masked: bool,
+    /// Where it is told whether it may answer early: by a tensor of one number, of so many dimensions.
+    may_exit: Option<usize>,
+}
+
+/// The body of a request for the logits of `batch`. Shorter sequences are filled up behind their end, where the mask is 0; without
+/// a mask they must be of one length.
+pub(super) fn question(batch: &[&Sequence], form: Form) -> Result<Bytes, Fault> {
     let width = batch.iter().map(|sequence| sequence.ids.len()).max().unwrap_or_default();
     let tensor = |name, row: &dyn Fn(&Sequence) -> Vec<i64>| {
         let filled = batch.iter().flat_map(|sequence| {
@@ -42,14 +65,21 @@ pub(super) fn question(batch: &[&Sequence]) -> Result<Bytes, Fault> {
             row.resize(width, 0);
             row
         });
-        Tensor { name, shape: [batch.len(), width], datatype: "INT64", data: filled.collect() }
+        let data = Contents::Numbers(filled.collect());
+        Tensor { name, shape: vec![batch.len(), width], datatype: "INT64", data }
     };
-    let [ids, mask, types] = INPUTS;
-    let inputs = [
-        tensor(ids, &|sequence| sequence.ids.clone()),
-        tensor(mask, &|sequence| vec![1; sequence.ids.len()]),
-        tensor(types, &|sequence| sequence.types.clone()),
-    ];
+    let [ids, types] = INPUTS;
+    let mut inputs =
+        vec![tensor(ids, &|sequence| sequence.ids.clone()), tensor(types, &|sequence| sequence.types.clone())];
+    if form.is_masked {
+        inputs.push(tensor(MASK, &|sequence| vec![1; sequence.ids.len()]));
+    }
+    if let Some(dimensions) = form.may_exit {
+        // Never: a batch leaves its graph as one, so that whether a text is judged by the first layers alone would depend on its
+        // neighbours; and what a server says must be what the graph here says, whoever of them is asked.
+        let data = Contents::Flag([false]);
+        inputs.push(Tensor { name: MAY_EXIT, shape: vec![1; dimensions], datatype: "BOOL", data });
+    }
     let written = serde_json::to_vec(&Question { inputs, outputs: [Wanted { name: OUTPUT }] });
     written.map(Bytes::from).map_err(|_| Fault::Invalid("the question cannot be written"))
 }
@@ -140,25 +170,24 @@ pub(super) enum Identity {
     Unnamed,
 }
 
+/// What a server's description says of its model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Whether it is ours.
+    pub(super) identity: Identity,
+    /// How it is asked.
+    pub(super) form: Form,
+}
+
 /// Holds what a server says of its model against the manifest, whose hash is `id`.
-pub(super) fn check(body: &[u8], manifest: &Manifest, id: &str) -> Result<Identity, Fault> {
+pub(super) fn check(body: &[u8], manifest: &Manifest, id: &str) -> Result<Found, Fault> {
     let metadata: Metadata = serde_json::from_slice(body).map_err(|_| {
         Fault::Mismatch("what it says of its model is no model metadata with inputs and outputs".to_owned())
     })?;
     let mut faults = Vec::new();
-    let find = |all: &[Described], name| all.iter().position(|tensor| tensor.name == name);
-    for name in INPUTS {
-        match find(&metadata.inputs, name).and_then(|place| metadata.inputs.get(place)) {
-            Some(tensor) if tensor.datatype == "INT64" && tensor.has_columns(None) => {}
-            Some(_) => faults.push(format!("its input `{name}` is not INT64 of shape [-1, -1]")),
-            None => faults.push(format!("it has no input `{name}`")),
-        }
-    }
-    if metadata.inputs.len() > INPUTS.len() {
-        faults.push("it has other inputs too".to_owned());
-    }
+    let form = form(&metadata.inputs, &mut faults);
     let labels = i64::try_from(manifest.labels.len()).ok();
-    match find(&metadata.outputs, OUTPUT).and_then(|place| metadata.outputs.get(place)) {
+    match find(&metadata.outputs, OUTPUT) {
         Some(tensor) if tensor.datatype.starts_with("FP") && tensor.has_columns(labels) => {}
         Some(_) => faults.push(format!("its output `{OUTPUT}` is not FP32 of shape [-1, {}]", manifest.labels.len())),
         None => faults.push(format!("it has no output `{OUTPUT}`")),
@@ -166,9 +195,36 @@ pub(super) fn check(body: &[u8], manifest: &Manifest, id: &str) -> Result<Identi
     let identity = identity(&metadata, manifest, id);
     faults.extend(identity.as_ref().err().cloned());
     match identity {
-        Ok(identity) if faults.is_empty() => Ok(identity),
+        Ok(identity) if faults.is_empty() => Ok(Found { identity, form }),
         _ => Err(Fault::Mismatch(faults.join("; "))),
     }
+}
+
+fn find<'a>(all: &'a [Described], name: &str) -> Option<&'a Described> {
+    all.iter().find(|tensor| tensor.name == name)
+}
+
+/// How a graph with these inputs is asked.
+fn form(inputs: &[Described], faults: &mut Vec<String>) -> Form {
+    let mut is_there = |name: &str, fits: &dyn Fn(&Described) -> bool, expected: &str| {
+        let tensor = find(inputs, name);
+        if tensor.is_some_and(|tensor| !fits(tensor)) {
+            faults.push(format!("its input `{name}` is not {expected}"));
+        }
+        tensor.is_some()
+    };
+    let of_tokens = |tensor: &Described| tensor.datatype == "INT64" && tensor.has_columns(None);
+    let of_one = |tensor: &Described| tensor.datatype == "BOOL" && matches!(*tensor.shape, [] | [1 | -1]);
+    let are_there = INPUTS.map(|name| is_there(name, &of_tokens, "INT64 of shape [-1, -1]"));
+    let is_masked = is_there(MASK, &of_tokens, "INT64 of shape [-1, -1]");
+    is_there(MAY_EXIT, &of_one, "BOOL of shape [1]");
+    let lacking = INPUTS.iter().zip(are_there).filter(|(_, is_there)| !is_there);
+    faults.extend(lacking.map(|(name, _)| format!("it has no input `{name}`")));
+    let is_known = |name: &str| INPUTS.contains(&name) || name == MASK || name == MAY_EXIT;
+    if inputs.iter().any(|tensor| !is_known(&tensor.name)) {
+        faults.push("it has other inputs too".to_owned());
+    }
+    Form { is_masked, may_exit: find(inputs, MAY_EXIT).map(|tensor| tensor.shape.len()) }
 }
 
 /// By `parameters.sha256`, the hash of a graph that the manifest names, or by a version that is called as the manifest's hash.
@@ -194,17 +250,31 @@ mod tests {
         Sequence { ids: ids.to_vec(), types: vec![1; ids.len()] }
     }
 
+    fn asked(batch: &[&Sequence], form: Form) -> Value {
+        serde_json::from_slice(&question(batch, form).unwrap()).unwrap()
+    }
+
     #[test]
     fn a_question_is_tensors_and_no_text() {
-        let asked: Value =
-            serde_json::from_slice(&question(&[&sequence(&[5, 6, 7]), &sequence(&[8])]).unwrap()).unwrap();
         let tensor = |name, data: [i64; 6]| json!({"name": name, "shape": [2, 3], "datatype": "INT64", "data": data});
         let inputs = json!([
             tensor("input_ids", [5, 6, 7, 8, 0, 0]),
-            tensor("attention_mask", [1, 1, 1, 1, 0, 0]),
             tensor("token_type_ids", [1, 1, 1, 1, 0, 0]),
+            tensor("attention_mask", [1, 1, 1, 1, 0, 0]),
         ]);
+        let form = Form { is_masked: true, may_exit: None };
+        let asked = asked(&[&sequence(&[5, 6, 7]), &sequence(&[8])], form);
         assert_eq!(asked, json!({"inputs": inputs, "outputs": [{"name": "logits"}]}));
+    }
+
+    #[test]
+    fn a_question_holds_what_the_graph_wants_to_be_told_and_never_lets_it_answer_early() {
+        for (dimensions, shape) in [(0, json!([])), (1, json!([1]))] {
+            let asked = asked(&[&sequence(&[5, 6])], Form { is_masked: false, may_exit: Some(dimensions) });
+            let inputs = asked["inputs"].as_array().unwrap();
+            assert_eq!(inputs.len(), 3);
+            assert_eq!(inputs[2], json!({"name": "may_exit", "shape": shape, "datatype": "BOOL", "data": [false]}));
+        }
     }
 
     fn read(output: Value) -> Result<Answer, Fault> {
@@ -248,7 +318,7 @@ mod tests {
         }
     }
 
-    fn checked(change: impl Fn(&mut Value)) -> Result<Identity, Fault> {
+    fn described(change: impl Fn(&mut Value)) -> Result<Found, Fault> {
         let id = "0123456789ab";
         let manifest = Manifest::check(EMBEDDED.manifest, EMBEDDED.model, EMBEDDED.tokenizer).unwrap();
         let tensor = |name, datatype, columns: i64| json!({"name": name, "datatype": datatype, "shape": [-1, columns]});
@@ -259,13 +329,44 @@ mod tests {
         check(metadata.to_string().as_bytes(), &manifest, id)
     }
 
+    fn checked(change: impl Fn(&mut Value)) -> Result<Identity, Fault> {
+        described(change).map(|found| found.identity)
+    }
+
+    #[test]
+    fn a_model_says_what_it_wants_to_be_told() {
+        let with = |more: &[Value]| {
+            described(|metadata| metadata["inputs"].as_array_mut().unwrap().extend_from_slice(more))
+                .map(|found| found.form)
+        };
+        let mask = json!({"name": "attention_mask", "datatype": "INT64", "shape": [-1, -1]});
+        let exit = |shape: Value| json!({"name": "may_exit", "datatype": "BOOL", "shape": shape});
+        let form = |is_masked, may_exit| Ok(Form { is_masked, may_exit });
+        assert_eq!(with(&[]), form(false, None));
+        assert_eq!(with(&[mask.clone()]), form(true, None));
+        assert_eq!(with(&[exit(json!([1]))]), form(false, Some(1)));
+        assert_eq!(with(&[exit(json!([-1])), mask]), form(true, Some(1)));
+        assert_eq!(with(&[exit(json!([]))]), form(false, Some(0)));
+        for wrong in [
+            exit(json!([2])),
+            exit(json!([-1, 1])),
+            json!({"name": "may_exit", "datatype": "INT64", "shape": [1]}),
+            json!({"name": "attention_mask", "datatype": "BOOL", "shape": [-1, -1]}),
+            json!({"name": "position_ids", "datatype": "INT64", "shape": [-1, -1]}),
+        ] {
+            assert!(matches!(with(&[wrong.clone()]), Err(Fault::Mismatch(_))), "{wrong}");
+        }
+        let exited = json!({"name": "exited", "datatype": "BOOL", "shape": [1]});
+        assert!(described(|metadata| metadata["outputs"].as_array_mut().unwrap().push(exited.clone())).is_ok());
+    }
+
     #[test]
     fn a_model_with_other_tensors_does_not_fit() {
         assert_eq!(checked(|_| {}).ok(), Some(Identity::Unnamed));
         for (place, wrong) in [
             ("/inputs/0/name", json!("ids")),
             ("/inputs/1/datatype", json!("INT32")),
-            ("/inputs/2/shape", json!([-1])),
+            ("/inputs/1/shape", json!([-1])),
             ("/outputs/0/name", json!("scores")),
             ("/outputs/0/shape", json!([-1, 2])),
             ("/outputs/0/datatype", json!("BYTES")),
@@ -274,9 +375,6 @@ mod tests {
             let found = checked(|metadata| *metadata.pointer_mut(place).unwrap() = wrong.clone());
             assert!(matches!(found, Err(Fault::Mismatch(_))), "{place}");
         }
-        let one = json!({"name": "position_ids", "datatype": "INT64", "shape": [-1, -1]});
-        let more = checked(|metadata| metadata["inputs"].as_array_mut().unwrap().push(one.clone()));
-        assert!(matches!(more, Err(Fault::Mismatch(_))));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::audit::act::{Act, Candidate, Change, Deed};
 use crate::audit::store::{Fault, Store};
 use crate::console::Desk;
+use crate::console::decision::may_read;
 use crate::console::language::Language;
 use crate::console::page::time;
 use crate::console::trouble::Trouble;
@@ -50,7 +51,7 @@ pub(super) async fn table(desk: &Desk<'_>) -> Result<Markup, Trouble> {
             @if acts.is_empty() {
                 p class="note" { (language.say("There is nothing here.", "Aquí no hay nada.")) }
             } @else {
-                (rows(language, &acts))
+                (rows(desk, &acts))
             }
             ul class="pages" {
                 @if before < i64::MAX {
@@ -64,7 +65,8 @@ pub(super) async fn table(desk: &Desk<'_>) -> Result<Markup, Trouble> {
     })
 }
 
-fn rows(language: Language, acts: &[Found]) -> Markup {
+fn rows(desk: &Desk<'_>, acts: &[Found]) -> Markup {
+    let language = desk.language;
     html! {
         div class="scroll" tabindex="0" role="region" aria-labelledby="acts" {
             table {
@@ -87,7 +89,7 @@ fn rows(language: Language, acts: &[Found]) -> Markup {
                                     td { (time(act.time)) }
                                     td { (act.by) }
                                     td { (told(language, &act.deed)) }
-                                    td { (act.reason) }
+                                    td { (why(desk, act)) }
                                 }
                                 None => td colspan="4" class="wrong" { (language.say("cannot be read: prove the record", "no se puede leer: pruebe el registro")) },
                             }
@@ -97,6 +99,12 @@ fn rows(language: Language, acts: &[Found]) -> Markup {
             }
         }
     }
+}
+
+/// Why something was done. Why somebody read a text may say something of a patient, so that it is for those who may read them.
+fn why<'a>(desk: &Desk<'_>, act: &'a Act) -> &'a str {
+    let is_of_texts = matches!(act.deed, Deed::Read { .. } | Deed::Exported { .. });
+    if is_of_texts && !may_read(desk) { "–" } else { &act.reason }
 }
 
 /// The acts of someone, or all, before a place; and from which place on there may be more.

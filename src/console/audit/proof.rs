@@ -75,25 +75,17 @@ impl Proof {
             let store = records.store.clone();
             let keys: Vec<Public> = records.audit.trust.iter().cloned().chain([records.key.public()]).collect();
             let (key, by, state) = (records.key.clone(), by.to_owned(), Arc::clone(&self.0));
-            tokio::spawn(async move {
-                let tell = |now: u64| {
-                    state.send_if_modified(|state| {
-                        if let State::Running { read, .. } = state {
-                            *read = now;
-                        }
-                        false
-                    });
-                };
-                let proven = prove(&store, (&keys, &key), (by, began), tell).await;
-                let ended = proven.map_or_else(
-                    |error| {
-                        tracing::error!(%error, "the chain could not be proven, since the store does not answer");
-                        State::Failed
-                    },
-                    |proven| State::Done(Arc::new(proven)),
-                );
-                state.send_replace(ended);
-            });
+            let telling = Arc::clone(&self.0);
+            let tell = move |now: u64| {
+                telling.send_if_modified(|state| {
+                    if let State::Running { read, .. } = state {
+                        *read = now;
+                    }
+                    false
+                });
+            };
+            let proof = async move { prove(&store, (&keys, &key), (by, began), tell).await };
+            tokio::spawn(async move { state.send_replace(ended(proof).await) });
         }
         Ok(())
     }
@@ -105,6 +97,18 @@ impl Proof {
         drop(tokio::time::timeout(PATIENCE, ended).await);
         self.0.borrow().clone()
     }
+}
+
+/// How a proof ends. One that breaks off has failed, so that another can begin.
+async fn ended(proof: impl Future<Output = Result<Proven, Fault>> + Send + 'static) -> State {
+    match tokio::spawn(proof).await {
+        Ok(Ok(proven)) => return State::Done(Arc::new(proven)),
+        Ok(Err(error)) => tracing::error!(%error, "the chain could not be proven, since the store does not answer"),
+        Err(error) => {
+            tracing::error!(is_panic = error.is_panic(), "the chain could not be proven: the proof broke off")
+        }
+    }
+    State::Failed
 }
 
 /// Proves a store, on record.
@@ -168,7 +172,7 @@ pub(in crate::console) async fn show(desk: &Desk<'_>) -> Result<Response<Body>, 
                 State::Running { began, read, of } => (running(language, *began, (*read, *of))),
                 State::Failed => {
                     p class="wrong" role="alert" {
-                        (language.say("The audit store did not answer, so that nothing is proven. Try again.", "El registro de auditoría no respondió, así que no se ha probado nada. Inténtelo de nuevo."))
+                        (language.say("The record was not read to its end, so that nothing is proven. Try again; what went wrong is in the log.", "El registro no se leyó hasta el final, así que no se ha probado nada. Inténtelo de nuevo; el error consta en el registro del servidor."))
                     }
                 }
                 State::Done(proven) => (result(language, proven)),
@@ -233,5 +237,16 @@ fn result(language: Language, proven: &Proven) -> Markup {
                 dd { (size(*pruned)) }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_proof_that_breaks_off_has_ended() {
+        assert!(matches!(ended(async { panic!("broken") }).await, State::Failed));
+        assert!(matches!(ended(async { Err(Fault::RowNotFound) }).await, State::Failed));
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn all(desk: &Desk<'_>, scope: &Scope, seen: &Seen) -> Markup {
 }
 
 fn both(seen: &Seen, of: fn(&Counts) -> u64) -> u64 {
-    sum(&seen.prompts, of) + sum(&seen.completions, of)
+    sum(&seen.series.prompts, of) + sum(&seen.series.completions, of)
 }
 
 fn card(title: &str, number: &str, more: &Markup) -> Markup {
@@ -43,7 +43,8 @@ fn card(title: &str, number: &str, more: &Markup) -> Markup {
 }
 
 fn asked(language: Language, scope: &Scope, seen: &Seen) -> Markup {
-    let [prompts, completions] = [&seen.prompts, &seen.completions].map(|points| sum(points, |counts| counts.all));
+    let [prompts, completions] =
+        [&seen.series.prompts, &seen.series.completions].map(|points| sum(points, |counts| counts.all));
     let more = html! {
         p class="quiet" {
             a href=(scope.decisions(&[("direction", "prompt")])) { (language.say("Look at them", "Verlas")) } "; "
@@ -56,7 +57,7 @@ fn asked(language: Language, scope: &Scope, seen: &Seen) -> Markup {
 
 fn refused(language: Language, scope: &Scope, seen: &Seen) -> Markup {
     let of = |points| rate(sum(points, Counts::stopped), sum(points, |counts| counts.all));
-    let (prompts, completions) = (of(&seen.prompts), of(&seen.completions));
+    let (prompts, completions) = (of(&seen.series.prompts), of(&seen.series.completions));
     let done = |action: &str, of: fn(&Counts) -> u64| {
         html! { a href=(scope.decisions(&[("action", action)])) { (count(language, both(seen, of))) } }
     };
@@ -142,7 +143,7 @@ fn latency(language: Language, seen: &Seen) -> Markup {
         None => "–".to_owned(),
         Some(took) => format!("{} / {}", millis(language, took.p50), millis(language, took.p99)),
     };
-    let [prompts, completions] = &seen.took;
+    let [prompts, completions] = &seen.series.took;
     let more = html! {
         p class="quiet" {
             (language.say("Half of the prompts / all but one of a hundred (p50 / p99).", "La mitad de las peticiones / todas menos una de cien (p50 / p99).")) " "

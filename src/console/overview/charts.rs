@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 /// All of them.
 pub(super) fn all(language: Language, seen: &Seen) -> Markup {
-    let starts: Vec<i64> = seen.all.iter().map(|point| point.start).collect();
+    let starts: Vec<i64> = seen.series.all.iter().map(|point| point.start).collect();
     let charts = [
         refusals(language, seen),
         benign(language, seen),
@@ -44,8 +44,8 @@ fn refusals(language: Language, seen: &Seen) -> Chart<'static> {
         unit: Unit::Percent,
         starts: &[],
         lines: vec![
-            line(language.say("Prompts", "Peticiones"), percent(&seen.prompts, Counts::stopped)),
-            line(language.say("Answers", "Respuestas"), percent(&seen.completions, Counts::stopped)),
+            line(language.say("Prompts", "Peticiones"), percent(&seen.series.prompts, Counts::stopped)),
+            line(language.say("Answers", "Respuestas"), percent(&seen.series.completions, Counts::stopped)),
         ],
         language,
     }
@@ -65,7 +65,7 @@ fn benign(language: Language, seen: &Seen) -> Chart<'static> {
         shape: Shape::Lines,
         unit: Unit::Percent,
         starts: &[],
-        lines: vec![line(language.say("Harmless, of what was stopped", "Inofensivo, de lo detenido"), seen.all.iter().map(at).collect())],
+        lines: vec![line(language.say("Harmless, of what was stopped", "Inofensivo, de lo detenido"), seen.series.all.iter().map(at).collect())],
         language,
     }
 }
@@ -81,15 +81,15 @@ fn willingness(language: Language, seen: &Seen) -> Chart<'static> {
         unit: Unit::Percent,
         starts: &[],
         lines: vec![
-            line(language.say("The LLM's own refusals", "Rechazos propios del LLM"), percent(&seen.completions, |counts| counts.own_refusals)),
-            line(language.say("Our refusals", "Nuestros rechazos"), percent(&seen.prompts, Counts::stopped)),
+            line(language.say("The LLM's own refusals", "Rechazos propios del LLM"), percent(&seen.series.completions, |counts| counts.own_refusals)),
+            line(language.say("Our refusals", "Nuestros rechazos"), percent(&seen.series.prompts, Counts::stopped)),
         ],
         language,
     }
 }
 
 fn latency(language: Language, seen: &Seen) -> Chart<'static> {
-    let took = |of: fn(&Took) -> f64| seen.all.iter().map(|point| point.took.as_ref().map(of)).collect();
+    let took = |of: fn(&Took) -> f64| seen.series.all.iter().map(|point| point.took.as_ref().map(of)).collect();
     Chart {
         title: language.say("Added latency", "Latencia añadida"),
         meaning: language.say(
@@ -105,7 +105,7 @@ fn latency(language: Language, seen: &Seen) -> Chart<'static> {
 }
 
 fn unjudged(language: Language, seen: &Seen) -> Chart<'static> {
-    let counted = |of: fn(&Counts) -> u64| seen.all.iter().map(|point| Some(of(&point.counts) as f64)).collect();
+    let counted = |of: fn(&Counts) -> u64| seen.series.all.iter().map(|point| Some(of(&point.counts) as f64)).collect();
     Chart {
         title: language.say("Not or partly judged", "Sin evaluar del todo"),
         meaning: language.say("How many messages were judged in part, passed unjudged, or were refused since nothing could be judged.", "Cuántos mensajes se evaluaron en parte, pasaron sin evaluar o se rechazaron porque no se pudo evaluar nada."),

@@ -11,7 +11,7 @@ use super::page::time;
 use super::trouble::Trouble;
 use crate::audit::sampling::Judged;
 use crate::audit::search::Wanted;
-use crate::audit::series::{By, Counts, Point, Took};
+use crate::audit::series::{By, Counts, Point, Series};
 use crate::audit::store::Fault;
 use crate::policy::tune::Rate;
 use crate::response::Body;
@@ -21,12 +21,7 @@ use scope::Scope;
 
 /// What is counted, of the time and those that are looked at.
 struct Seen {
-    prompts: Vec<Point>,
-    completions: Vec<Point>,
-    /// Both, for what judging took.
-    all: Vec<Point>,
-    /// What judging took: prompts, completions.
-    took: [Option<Took>; 2],
+    series: Series,
     judged: Vec<Judged>,
     principles: Vec<(String, Counts)>,
     judged_principles: Vec<(String, Judged)>,
@@ -52,7 +47,7 @@ pub(super) async fn show(desk: &Desk<'_>) -> Result<Response<Body>, Trouble> {
     if unfilled == 0 && store.found(&Wanted::default(), 1).await?.is_empty() {
         return Ok(desk.page(title, &html! { h1 { (title) } (first_steps(language)) }));
     }
-    let (seen, choices) = (seen(desk, &scope).await?, choices(desk, &scope).await?);
+    let (seen, choices) = seen(desk, &scope).await?;
     let main = html! {
         h1 { (title) }
         (scope.chooser(language, &choices))
@@ -73,48 +68,40 @@ pub(super) async fn show(desk: &Desk<'_>) -> Result<Response<Body>, Trouble> {
     Ok(desk.page(title, &main))
 }
 
-async fn seen(desk: &Desk<'_>, scope: &Scope) -> Result<Seen, Fault> {
+/// All that is asked of the store, at once: each table is read once, and those who could be chosen are those of the whole time.
+async fn seen(desk: &Desk<'_>, scope: &Scope) -> Result<(Seen, Choices), Fault> {
     let (store, least) = (&desk.records.store, desk.records.audit.reviewers);
-    let (all, prompts, completions) = (&scope.range, &scope.of("prompt"), &scope.of("completion"));
-    let (prompt_points, completion_points, all_points, judged) = tokio::try_join!(
-        store.series(prompts),
-        store.series(completions),
-        store.series(all),
-        store.judged(all, least)
+    let (range, whole) = (&scope.range, scope.unfiltered());
+    let (series, (judged, judged_principles), totals, anybodys) = tokio::try_join!(
+        store.series(range),
+        store.judged(range, least),
+        store.totals(range, &[By::Principle, By::Tenant, By::Audience, By::Rule]),
+        async {
+            // Where nobody was chosen, they are in the totals.
+            if *range == whole { Ok(None) } else { store.totals(&whole, &[By::Tenant, By::Audience]).await.map(Some) }
+        }
     )?;
-    let (prompts_took, completions_took) = tokio::try_join!(store.took(prompts), store.took(completions))?;
-    let by = [By::Principle, By::Tenant, By::Audience, By::Rule];
-    let (totals, judged_principles) =
-        tokio::try_join!(store.totals(all, &by), store.judged_by(all, (By::Principle, least)))?;
     let mut totals = totals.into_iter();
-    let [principles, tenants, audiences, rules] = by.map(|_| totals.next().unwrap_or_default());
-    Ok(Seen {
-        prompts: prompt_points,
-        completions: completion_points,
-        all: all_points,
-        took: [prompts_took, completions_took],
-        judged,
-        principles,
-        judged_principles,
-        tenants,
-        audiences,
-        rules,
-    })
+    let [principles, tenants, audiences, rules] = [(); 4].map(|()| totals.next().unwrap_or_default());
+    let [all_tenants, all_audiences] = match anybodys {
+        Some(totals) => {
+            let mut totals = totals.into_iter();
+            [(); 2].map(|()| totals.next().unwrap_or_default())
+        }
+        None => [tenants.clone(), audiences.clone()],
+    };
+    let choices =
+        Choices { tenants: names(all_tenants, &range.tenant), audiences: names(all_audiences, &range.audience) };
+    Ok((Seen { series, judged, principles, judged_principles, tenants, audiences, rules }, choices))
 }
 
-async fn choices(desk: &Desk<'_>, scope: &Scope) -> Result<Choices, Fault> {
-    let whole = scope.unfiltered();
-    let named = |totals: Vec<(String, Counts)>, chosen: &Option<String>| {
-        let mut names: Vec<String> = totals.into_iter().map(|(name, _)| name).filter(|name| !name.is_empty()).collect();
-        names.extend(chosen.clone());
-        names.sort();
-        names.dedup();
-        names
-    };
-    let store = &desk.records.store;
-    let mut totals = store.totals(&whole, &[By::Tenant, By::Audience]).await?.into_iter();
-    let [tenants, audiences] = [totals.next().unwrap_or_default(), totals.next().unwrap_or_default()];
-    Ok(Choices { tenants: named(tenants, &scope.range.tenant), audiences: named(audiences, &scope.range.audience) })
+/// The names that are counted, and the one that was chosen, in their order.
+fn names(totals: Vec<(String, Counts)>, chosen: &Option<String>) -> Vec<String> {
+    let mut names: Vec<String> = totals.into_iter().map(|(name, _)| name).filter(|name| !name.is_empty()).collect();
+    names.extend(chosen.clone());
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// All that some points count together.

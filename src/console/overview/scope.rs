@@ -47,11 +47,6 @@ impl Scope {
         Ok(Self { span, range: Range { from: until - hours * HOUR, until, tenant, audience, direction: None } })
     }
 
-    /// The same, of one direction.
-    pub(super) fn of(&self, direction: &str) -> Range {
-        Range { direction: Some(direction.to_owned()), ..self.range.clone() }
-    }
-
     /// The same time, whoever asked.
     pub(super) fn unfiltered(&self) -> Range {
         Range { from: self.range.from, until: self.range.until, ..Range::default() }

@@ -45,6 +45,9 @@ pub(super) async fn with(desk: &Desk<'_>, draft: &Draft, shown: &Shown<'_>) -> R
             @if let Some(version) = draft.based_on { (language.say("Began as", "Empezó como")) " v" (version) "; " }
             (language.say("saved by", "guardado por")) " " (draft.by) ", " (time(draft.time))
             ". " a href={ (path_of(&draft.name)) "/text" } { (language.say("Download", "Descargar")) }
+            @if desk.may(Role::Editor) {
+                " · " a href={ "/console/try?draft=" (draft.name) } { (language.say("Try a text by it", "Probar un texto con él")) }
+            }
         }
         @if !shown.wrong.is_empty() { p class="wrong" role="alert" { (shown.wrong) } }
         @if let Err(faults) = &policy { (faulty(language, draft, faults)) }

@@ -34,7 +34,7 @@ use std::sync::Arc;
 const PATH: &str = "/console/policy";
 
 /// Where a draft is.
-fn path_of(draft: &str) -> String {
+pub(super) fn path_of(draft: &str) -> String {
     format!("{PATH}/drafts/{draft}")
 }
 
@@ -58,7 +58,7 @@ async fn base(desk: &Desk<'_>, draft: &Draft) -> Arc<Policy> {
 }
 
 /// The policy that a draft is, or what is wrong with its text.
-async fn read(desk: &Desk<'_>, draft: &Draft) -> Result<Policy, Vec<Fault>> {
+pub(super) async fn read(desk: &Desk<'_>, draft: &Draft) -> Result<Policy, Vec<Fault>> {
     let ground = Ground::of(&*base(desk, draft).await, draft.based_on);
     desk.console.workshop.read(ground, (draft.name.clone(), draft.text.clone())).await
 }

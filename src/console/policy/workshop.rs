@@ -160,12 +160,19 @@ impl Workshop {
         let trial = Arc::new(Trial { read: AtomicU64::new(0), found: Mutex::default() });
         self.trials.lock().unwrap_or_else(PoisonError::into_inner).put(digest_of(&policy), Arc::clone(&trial));
         tokio::spawn(async move {
-            let found = trial.run(&proxy.guard, policy, (&store, reviewers, since)).await;
+            let run = Arc::clone(&trial);
+            let run = async move { run.run(&proxy.guard, policy, (&store, reviewers, since)).await };
+            let found = ended(run).await;
             *trial.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.map(Arc::new));
             drop(slot);
         });
         true
     }
+}
+
+/// What comes out of a trial. One that breaks off has ended, too.
+async fn ended<T: Send + 'static>(run: impl Future<Output = Result<T, String>> + Send + 'static) -> Result<T, String> {
+    tokio::spawn(run).await.unwrap_or_else(|_| Err("it broke off".to_owned()))
 }
 
 impl Trial {
@@ -195,5 +202,16 @@ impl Trial {
         store.bodies(since, each).await.map_err(|error| error.to_string())?;
         let (model, took, time) = (guard.model().to_owned(), start.elapsed(), now());
         Ok(Found { policy, model, broken, backtest, since, time, took })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_trial_that_breaks_off_has_ended() {
+        assert_eq!(ended::<()>(async { panic!("broken") }).await, Err("it broke off".to_owned()));
+        assert_eq!(ended(async { Ok(1) }).await, Ok(1));
     }
 }

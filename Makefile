@@ -16,13 +16,14 @@ TEACHING := $(TARGET)/venv-model/installed-teacher
 MODEL := $(TARGET)/model
 PYTHON_MODEL := $(TARGET)/venv-model/bin/python
 REAL := $(TARGET)/venv-real/installed
+REAL_MODEL := $(TARGET)/venv-mlserver/installed
 DATA ?= ../shared/data
 CORPUS ?= classifier/corpus
 UPSTREAM ?=
 CHROMIUM ?= /usr/bin/chromium
 SECONDS ?= 600
 
-.PHONY: help run test browser-test screenshots lint bench bench-pictures peers instructions model evaluate real fuzz clean
+.PHONY: help run test browser-test screenshots lint bench bench-pictures peers instructions model evaluate real real-model fuzz clean
 .PHONY: student start control teacher1 teacher2 distilled hybrids
 
 help: ## Say what can be made
@@ -107,6 +108,11 @@ $(REAL): tests/real/requirements.txt
 	$(TARGET)/venv-real/bin/pip install --quiet --disable-pip-version-check -r tests/real/requirements.txt
 	touch $@
 
+$(REAL_MODEL): tests/real/requirements-mlserver.txt
+	$(PYTHON) -m venv $(TARGET)/venv-mlserver
+	$(TARGET)/venv-mlserver/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 BENCHES = null_proxy added_latency goodput streams growth footprint readings backtest console
 
 bench: $(RUNTIME) ## Run all benchmarks (benches/README.md), or those in BENCHES; the other guards too where `make peers` installed them
@@ -179,9 +185,12 @@ evaluate: $(RUNTIME) $(TRAINING) ## Measure the shipped model through `nonnocere
 	$(PYTHON_MODEL) -m classifier.evaluate --data $(DATA) --corpus $(CORPUS)
 	$(PYTHON_MODEL) -m classifier.acceptance --data $(DATA)
 
-real: $(RUNTIME) $(REAL) ## Compare a real LLM server through the proxy and direct
-	cargo build --release --locked
+real: $(RUNTIME) $(REAL) real-model ## Compare a real LLM server through the proxy and direct, and a real model server with the model inside
 	$(TARGET)/venv-real/bin/python -m tests.real.compare
+
+real-model: $(RUNTIME) $(REAL_MODEL) ## Compare a real model server with the model inside
+	cargo build --release --locked
+	$(TARGET)/venv-mlserver/bin/python -m tests.real.model_server
 
 fuzz: ## Fuzz each parser for SECONDS (needs a nightly toolchain and cargo-fuzz)
 	for target in $$(cargo +nightly fuzz list); do \

@@ -4,6 +4,7 @@
 mod callers;
 mod console;
 mod oidc;
+mod remote;
 mod routes;
 mod second_opinion;
 mod upstream;
@@ -16,6 +17,8 @@ pub use value::{LogFormat, Secret};
 
 use crate::audit::key::Public;
 use crate::caller::Callers;
+use crate::classify::onnx::Device;
+use crate::classify::remote::Settings as Remote;
 use crate::guard::judge;
 use crate::guard::stream::Mode;
 use crate::keys;
@@ -25,6 +28,7 @@ use crate::policy::reload::Source;
 use crate::route::{Flow, Rule};
 use config::{Environment, File, FileFormat};
 use console::RawConsole;
+use remote::RawRemote;
 use routes::RawRoute;
 use second_opinion::RawSecondOpinion;
 use serde::Deserialize;
@@ -33,7 +37,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use upstream::{RawEndpoint, RawUpstream};
-use value::Span;
+use value::{Span, address, device};
 
 /// Every key with its default and its explanation.
 pub const DEFAULTS: &str = include_str!("../deploy/config.toml");
@@ -75,6 +79,7 @@ struct RawGuard {
     policy: String,
     watch: Span,
     model: PathBuf,
+    device: String,
     workers: usize,
     queue: usize,
     queue_wait: Span,
@@ -91,6 +96,7 @@ struct RawGuard {
     tenants: Vec<String>,
     tenant_required: bool,
     user_header: String,
+    remote: RawRemote,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -139,6 +145,10 @@ pub struct Config {
     pub watch: Option<Duration>,
     /// A model folder; `None` for the embedded model.
     pub model: Option<PathBuf>,
+    /// What the graph runs on in this process.
+    pub device: Device,
+    /// The model server that runs it in place of this process; `None` where there is none.
+    pub remote: Option<Remote>,
     /// Classifier threads.
     pub workers: usize,
     /// Messages that may wait for a classifier.
@@ -324,20 +334,20 @@ impl RawConfig {
         let upstreams = upstream::checked(upstream, upstreams, &mut faults);
         let second_opinion = second_opinion.checked(&mut faults);
         limits.check(&mut faults);
+        promotion.check(&mut faults);
         let audience = audience(&guard.audience, &mut faults);
         let policy = guard.checked(&audit, &mut faults);
-        promotion.check(&mut faults);
         let audit = audit.checked(&mut faults);
         let console = console.checked(admin_listen, &mut faults);
         let flow = Flow { mode: guard.stream, speculative: guard.speculative, audience, part2: guard.part2 };
         let routes = routes::checked(routes, (flow, &upstreams), &mut faults);
-        let has_keys = !keys.file.as_os_str().is_empty();
-        let callers = callers::checked(&guard, has_keys, &mut faults);
-        let keys = has_keys.then(|| keys.checked(&callers, &upstreams));
+        let callers = callers::checked(&guard, keys.is_named(), &mut faults);
+        let keys = keys.is_named().then(|| keys.checked(&callers, &upstreams));
+        let (device, remote) =
+            (device(&guard.device, &mut faults), guard.remote.checked(guard.deadline.0, &mut faults));
         let (Some(listen), Some(admin_listen), true) = (listen, admin_listen, faults.is_empty()) else {
             return Err(faults);
         };
-        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Config {
             listen,
             admin_listen,
@@ -345,8 +355,10 @@ impl RawConfig {
             upstreams,
             policy,
             watch: Some(guard.watch.0).filter(|every| !every.is_zero()),
+            workers: one_a_core(guard.workers),
             model: Some(guard.model).filter(|path| !path.as_os_str().is_empty()),
-            workers: if guard.workers == 0 { cores() } else { guard.workers },
+            device,
+            remote,
             queue: guard.queue,
             deadline: guard.deadline.0,
             patience: guard.queue_wait.0,
@@ -367,6 +379,11 @@ impl RawConfig {
 }
 
 impl RawKeys {
+    /// Whether clients have keys.
+    fn is_named(&self) -> bool {
+        !self.file.as_os_str().is_empty()
+    }
+
     fn checked(self, callers: &Callers, upstreams: &Upstreams) -> keys::Settings {
         keys::Settings {
             file: self.file,
@@ -383,6 +400,12 @@ fn at_least_one(values: &[(&str, usize)], faults: &mut Vec<String>) {
     for (key, _) in values.iter().filter(|(_, value)| *value == 0) {
         faults.push(format!("{key}: expected at least 1"));
     }
+}
+
+/// So many, or one for each core for 0.
+fn one_a_core(count: usize) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if count == 0 { cores() } else { count }
 }
 
 impl RawGuard {
@@ -471,14 +494,6 @@ fn audience(name: &str, faults: &mut Vec<String>) -> Option<Audience> {
         faults.push(format!("guard.audience: expected one of {names}, or nothing, found {name:?}"));
     }
     audience
-}
-
-fn address(text: &str, key: &str, faults: &mut Vec<String>) -> Option<SocketAddr> {
-    let parsed = text.parse().ok();
-    if parsed.is_none() {
-        faults.push(format!("{key}: expected an address such as 127.0.0.1:8080, found {text:?}"));
-    }
-    parsed
 }
 
 #[cfg(test)]

@@ -29,6 +29,16 @@ pub struct Logits {
     pub early: bool,
 }
 
+impl<G: Graph + ?Sized> Graph for Arc<G> {
+    fn logits(&self, sequences: Vec<Sequence>, care: Care) -> Result<Vec<Logits>, ClassifyError> {
+        G::logits(self, sequences, care)
+    }
+
+    fn may_exit(&self) -> bool {
+        G::may_exit(self)
+    }
+}
+
 /// A classifier whose graph is `G`.
 pub struct GraphClassifier<G> {
     encoder: Arc<Encoder>,

@@ -1,7 +1,7 @@
 //! Classification: texts in, calibrated [`Scores`] out.
 //!
 //! [`Classifier`] is the one seam of the crate behind a `dyn`: synchronous and without a runtime, so that a model can be
-//! an ONNX graph in this process ([`onnx`]), or anything else. A [`graph`] reads what an [`encode::Encoder`] makes of a text. [`pool`] is the bridge from async code, [`mod@cache`] knows
+//! an ONNX graph in this process ([`onnx`]) or on a model server ([`remote`]), or anything else. A [`graph`] reads what an [`encode::Encoder`] makes of a text. [`pool`] is the bridge from async code, [`mod@cache`] knows
 //! what was judged before, and [`reading`] has every text judged by what it says behind its characters.
 
 pub mod cache;
@@ -11,6 +11,7 @@ pub mod manifest;
 pub mod onnx;
 pub mod pool;
 pub mod reading;
+pub mod remote;
 pub mod window;
 
 use crate::policy::taxonomy::{Principle, VIOLATION_TYPES, ViolationType};

@@ -6,6 +6,7 @@ use super::window::Sequence;
 use super::{Care, ClassifyError};
 use ort::environment::Environment;
 use ort::session::Session;
+use ort::session::builder::SessionBuilder;
 use ort::value::Tensor;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -21,7 +22,29 @@ impl OnnxClassifier {
     pub fn load(files: &ModelFiles<'_>) -> Result<Self, ClassifyError> {
         let encoder = Arc::new(Encoder::load(files)?);
         let id = encoder.id().to_owned();
-        Ok(Self::new(encoder, OnnxGraph::load(files.model)?, id))
+        Ok(Self::new(encoder, OnnxGraph::load(files.model, Device::Cpu)?, id))
+    }
+}
+
+/// What a graph runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// The processor.
+    Cpu,
+    /// The NVIDIA GPU of this number; for a program that was built with the feature `cuda`.
+    Cuda(i32),
+}
+
+impl Device {
+    /// The device of this name: `cpu`, `cuda` for the first GPU, or `cuda:1`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name.split_once(':') {
+            None if name == "cpu" => Some(Self::Cpu),
+            None if name == "cuda" => Some(Self::Cuda(0)),
+            Some(("cuda", number)) => Some(Self::Cuda(number.parse::<u8>().ok()?.into())),
+            _ => None,
+        }
     }
 }
 
@@ -36,13 +59,19 @@ pub struct OnnxGraph {
 }
 
 impl OnnxGraph {
-    /// Loads `model.onnx`.
+    /// Loads `model.onnx`, to be run on `device`.
     ///
     /// # Errors
-    /// [`ClassifyError::Runtime`] without a usable ONNX Runtime, [`ClassifyError::Mismatch`] for what it does not take.
-    pub fn load(model: &[u8]) -> Result<Self, ClassifyError> {
+    /// [`ClassifyError::Runtime`] without an ONNX Runtime that can be used on `device`, [`ClassifyError::Mismatch`] for what it
+    /// does not take.
+    pub fn load(model: &[u8], device: Device) -> Result<Self, ClassifyError> {
         let runtime = runtime()?;
-        let session = session(&runtime, model).map_err(|e| ClassifyError::Mismatch(format!("model.onnx: {e}")))?;
+        let mut builder = match device {
+            Device::Cpu => builder(&runtime).map_err(ClassifyError::Runtime)?,
+            Device::Cuda(number) => on_gpu(builder(&runtime).map_err(ClassifyError::Runtime)?, number)?,
+        };
+        let session = builder.commit_from_memory(model);
+        let session = session.map_err(|e| ClassifyError::Mismatch(format!("model.onnx: {e}")))?;
         let reads = |name| session.inputs().iter().any(|input| input.name() == name);
         let (is_masked, exits) = (reads("attention_mask"), reads("may_exit"));
         Ok(Self { session: Mutex::new(session), is_masked, exits })
@@ -122,11 +151,28 @@ fn runtime() -> Result<Environment, ClassifyError> {
     loaded.clone().map_err(ClassifyError::Runtime)
 }
 
-fn session(runtime: &Environment, model: &[u8]) -> Result<Session, String> {
+fn builder(runtime: &Environment) -> Result<SessionBuilder, String> {
     let text = |e: &dyn std::fmt::Display| e.to_string();
     // Cores are shared by running workers side by side, not by splitting one small graph.
     let builder = Session::builder(runtime).map_err(|e| text(&e))?;
     let builder = builder.with_intra_threads(1).map_err(|e| text(&e))?;
-    let mut builder = builder.with_inter_threads(1).map_err(|e| text(&e))?;
-    builder.commit_from_memory(model).map_err(|e| text(&e))
+    builder.with_inter_threads(1).map_err(|e| text(&e))
+}
+
+/// Has the graph run on a GPU. What has no kernel there runs on the processor; a provider that is missing is an error.
+#[cfg(feature = "cuda")]
+fn on_gpu(builder: SessionBuilder, number: i32) -> Result<SessionBuilder, ClassifyError> {
+    let provider = ort::ep::CUDA::default().with_device_id(number).build().error_on_failure();
+    builder.with_execution_providers([provider]).map_err(|e| {
+        ClassifyError::Runtime(format!(
+            "its CUDA provider cannot be used: {e}; take the library of the package onnxruntime-gpu, with its \
+             libonnxruntime_providers_*.so beside it, install the CUDA and cuDNN that it is for, or set guard.device = \"cpu\""
+        ))
+    })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn on_gpu(_: SessionBuilder, _: i32) -> Result<SessionBuilder, ClassifyError> {
+    let why = "this program was built without CUDA; build it with `cargo build --release --features cuda`, or set guard.device = \"cpu\"";
+    Err(ClassifyError::Runtime(why.to_owned()))
 }

@@ -8,6 +8,7 @@ pub mod explain;
 pub mod export;
 pub mod hush;
 pub mod keys;
+mod model;
 pub mod policy;
 pub mod promote;
 pub mod reveal;
@@ -19,39 +20,19 @@ use crate::audit::key::{Public, Signing};
 use crate::audit::retention::Retention;
 use crate::audit::store::Store;
 use crate::audit::vault::Vault;
-use crate::classify::cache::Cache;
-use crate::classify::encode::{EMBEDDED, ModelFiles};
-use crate::classify::onnx::OnnxClassifier;
 use crate::classify::pool::Pool;
-use crate::classify::{Classifier, ClassifyError};
 use crate::config::{Audit, Config, VaultSettings};
 use crate::policy::Policy;
 use crate::policy::reload::{Live, Source};
 use crate::policy::versions::Versions;
 use std::path::Path;
-use std::sync::Arc;
 
-/// Loads the model that `config` names, once a worker, and starts the workers.
+/// Where TLS is to be spoken.
+const CERTIFICATES: &str = "the system's TLS certificates; install ca-certificates";
+
+/// The model that `config` names, at work.
 fn start_pool(config: &Config) -> anyhow::Result<Pool> {
-    let load = || match &config.model {
-        None => OnnxClassifier::load(&EMBEDDED),
-        Some(folder) => load_folder(folder),
-    };
-    let mut classifiers: Vec<Arc<dyn Classifier>> = Vec::new();
-    for _ in 0..config.workers {
-        classifiers.push(Arc::new(load()?));
-    }
-    let pool = Pool::start(classifiers, config.queue, config.deadline, Cache::new(config.remembered))?;
-    Ok(pool.with_patience(config.patience))
-}
-
-fn load_folder(folder: &Path) -> Result<OnnxClassifier, ClassifyError> {
-    let read = |name: &str| {
-        let path = folder.join(name);
-        std::fs::read(&path).map_err(|e| ClassifyError::Mismatch(format!("{}: {e}", path.display())))
-    };
-    let (model, tokenizer, manifest) = (read("model.onnx")?, read("tokenizer.json")?, read("manifest.json")?);
-    OnnxClassifier::load(&ModelFiles { model: &model, tokenizer: &tokenizer, manifest: &manifest })
+    model::start_pool(config, None)
 }
 
 /// The policy that `config` names, live.

@@ -1,5 +1,6 @@
 //! `nonnocere serve`: the proxy, its admin port, and the signals that steer it.
 
+use super::model;
 use crate::admin::{self, Readiness};
 use crate::audit::journal::{Journal, Settings};
 use crate::audit::key::Signing;
@@ -103,7 +104,7 @@ fn proxy(
     policy: Live,
     (upstreams, metrics, journal): (upstream::Settings, Arc<Metrics>, Option<Journal>),
 ) -> anyhow::Result<Proxy> {
-    let pool = tokio::task::block_in_place(|| super::start_pool(config))?;
+    let pool = tokio::task::block_in_place(|| model::start_pool(config, Some(&metrics)))?;
     let judge = config.second_opinion.clone().map(|settings| Judge::new(settings, Arc::clone(&metrics)));
     let judge = judge.transpose().context("the judge")?;
     Ok(Proxy {

@@ -1,8 +1,10 @@
 //! Values that configurations spell in a way of their own.
 
+use crate::classify::onnx::Device;
 use http::{HeaderValue, Uri};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A value that is never shown.
@@ -73,6 +75,11 @@ pub enum LogFormat {
 
 /// A base URL under `key`, which may be empty for none.
 pub(super) fn url(text: &str, key: &str, faults: &mut Vec<String>) -> Option<Uri> {
+    url_such_as(text, (key, "http://localhost:8000/v1"), faults)
+}
+
+/// The same, of which `example` is one.
+pub(super) fn url_such_as(text: &str, (key, example): (&str, &str), faults: &mut Vec<String>) -> Option<Uri> {
     if text.is_empty() {
         return None;
     }
@@ -82,7 +89,7 @@ pub(super) fn url(text: &str, key: &str, faults: &mut Vec<String>) -> Option<Uri
     });
     if usable.is_none() {
         // A URL may hold a password, so it is not shown.
-        faults.push(format!("{key}: expected a URL such as http://localhost:8000/v1"));
+        faults.push(format!("{key}: expected a URL such as {example}"));
     }
     usable
 }
@@ -103,4 +110,20 @@ pub(super) fn authorization(secret: &Secret, key: &str, faults: &mut Vec<String>
             None
         }
     }
+}
+/// What a graph runs on.
+pub(super) fn device(name: &str, faults: &mut Vec<String>) -> Device {
+    Device::named(name).unwrap_or_else(|| {
+        faults.push(format!("guard.device: expected cpu, cuda, or a GPU by number such as cuda:1, found {name:?}"));
+        Device::Cpu
+    })
+}
+
+/// Where to listen.
+pub(super) fn address(text: &str, key: &str, faults: &mut Vec<String>) -> Option<SocketAddr> {
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        faults.push(format!("{key}: expected an address such as 127.0.0.1:8080, found {text:?}"));
+    }
+    parsed
 }

@@ -4,7 +4,7 @@ use super::surrogates::{Change, Surrogates, changed, fitted};
 use super::{Cleared, Decision, Guard, Sight, Verdict};
 use super::{conversation, coverage, pass_unjudged, refuses, rewrite, scan, scored, unjudgeable};
 use crate::classify::Input;
-use crate::classify::pool::{Asking, Unavailable};
+use crate::classify::pool::Unavailable;
 use crate::classify::reading::Judged;
 use crate::detect::Coverage;
 use crate::openai::completion::Completion;
@@ -46,8 +46,7 @@ impl Guard {
         let texts: Vec<Text<'_>> =
             choices.flat_map(|(index, texts)| texts.iter().map(|said| text(*index, said))).collect();
         let inputs: Vec<Input> = texts.iter().map(|text| text.input(text.text)).collect();
-        let asking = Asking { goes_on: true, ..self.asking(policy, &asked.reader) };
-        let judged = match self.pool.judge(asking, inputs.clone()).await {
+        let judged = match self.pool.judge(self.going_on(policy, asked), inputs.clone()).await {
             Ok(judged) => judged,
             Err(why) => {
                 let verdict = pass_unjudged(policy, Direction::Completion, why)?;
@@ -111,7 +110,7 @@ impl Guard {
         if sentences.len() > MOST_SENTENCES {
             return None;
         }
-        let asking = Asking { goes_on: true, ..self.asking(text.policy, &text.asked.reader) };
+        let asking = self.going_on(text.policy, text.asked);
         let judged = self.pool.judge(asking, sentences.iter().map(|one| text.input(one)).collect()).await.ok()?;
         let stops = |(words, judged): (&str, &Judged)| text.decide(words, (judged, None)).action.stops();
         let is_unsure = |(words, judged): (&str, &Judged)| {

@@ -127,6 +127,11 @@ impl Guard {
         Asking { tenant: reader.tenant.as_deref(), thorough, goes_on: false }
     }
 
+    /// The same, for an answer to what was let in.
+    fn going_on<'a>(&self, policy: &Policy, asked: &'a Asked) -> Asking<'a> {
+        Asking { goes_on: true, ..self.asking(policy, &asked.reader) }
+    }
+
     /// The model's short hash.
     #[must_use]
     pub fn model(&self) -> &str {
@@ -161,10 +166,9 @@ impl Guard {
         mode: stream::Mode,
         (due, choices): (Vec<Input>, Vec<u64>),
     ) -> Result<Vec<(Judged, Option<Opinion>)>, Unavailable> {
-        let mut asking = self.asking(policy, &asked.reader);
+        let mut asking = self.going_on(policy, asked);
         // What leaves by clauses goes by probabilities far below any threshold.
         asking.thorough |= mode == stream::Mode::Clause;
-        asking.goes_on = true;
         let judged = self.pool.judge(asking, due.clone()).await?;
         let said = due.iter().zip(choices.into_iter().map(Some));
         let opinions = self.opinions(policy, &asked.reader, &scored(Direction::Completion, said, &judged)).await;

@@ -105,6 +105,9 @@ pub(super) const RECORD: Label = fixed("result", &["stored", "spooled", "lost"])
 
 pub(super) const RELOAD: Label = fixed("result", &["ok", "rejected"]);
 
+pub(super) const REMOTE: Label =
+    fixed("outcome", &["ok", "unreachable", "timeout", "hurried", "status", "invalid", "mismatch", "paused"]);
+
 pub(super) const REVIEWED: Label = fixed("decision", &["stopped", "passed"]);
 
 pub(super) const ROLE: Label = fixed("role", &["stable", "canary", "beside"]);

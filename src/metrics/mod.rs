@@ -18,6 +18,7 @@ pub use timing::Stage;
 
 use crate::audit::sampling::Judged;
 use crate::classify::pool::Work;
+use crate::classify::remote::Fault as RemoteFault;
 use crate::guard::Verdict;
 use crate::guard::judge::Outcome;
 use crate::policy::Direction;
@@ -173,6 +174,11 @@ impl Metrics {
     /// Counts an attempt to sign in to the console.
     pub fn signed_in(&self, result: SignIn) {
         self.service.sign_ins.with_label_values(&[result.id()]).inc();
+    }
+
+    /// Counts what became of asking a model server: why it gave nothing, where it did not.
+    pub fn asked_remotely(&self, fault: Option<&RemoteFault>) {
+        self.service.remote.with_label_values(&[fault.map_or("ok", RemoteFault::id)]).inc();
     }
 
     /// Counts decisions that the audit store took, the oldest of which was so old.

@@ -1,7 +1,7 @@
 //! How the service does: what runs, what waits, what failed.
 
 use super::declared::Declared;
-use super::label::{LOOKED_UP, MODEL, OPINION, POLICY, RELOAD, ROLE, SIGN_IN, STATUS, VERSION};
+use super::label::{LOOKED_UP, MODEL, OPINION, POLICY, RELOAD, REMOTE, ROLE, SIGN_IN, STATUS, VERSION};
 use crate::classify::pool::Work;
 use prometheus::{Gauge, GaugeVec, IntCounterVec};
 
@@ -15,6 +15,7 @@ pub(super) struct Service {
     pub(super) reloads: IntCounterVec,
     pub(super) opinions: IntCounterVec,
     pub(super) sign_ins: IntCounterVec,
+    pub(super) remote: IntCounterVec,
     pub(super) policies: GaugeVec,
     models: GaugeVec,
 }
@@ -57,6 +58,11 @@ impl Service {
                 "nonnocere_console_sign_ins_total",
                 "Attempts to sign in to the console: accepted, rejected, or limited.",
                 &[SIGN_IN],
+            )?,
+            remote: declared.counter(
+                "nonnocere_remote_inference_total",
+                "Texts that a model server was to judge, by whether it did, or why not.",
+                &[REMOTE],
             )?,
             policies: declared.gauge(
                 "nonnocere_policy_info",

@@ -8,7 +8,6 @@ meaning, but how it is asked and how it answers is what an OpenAI-compatible ser
 
 import http.client
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,8 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from tests.real.ports import free_port
 
 MODEL = "tiny-llama"
 END = "<|end|>"
@@ -66,12 +67,6 @@ def make_model(folder: Path) -> None:
         do_sample=True, eos_token_id=fast.eos_token_id, pad_token_id=fast.pad_token_id
     )
     model.save_pretrained(folder)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def start_server(folder: Path, seconds: float = 300) -> tuple[subprocess.Popen, int]:

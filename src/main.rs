@@ -25,6 +25,7 @@ use nonnocere::commands::promote::Back;
 use nonnocere::config::{Config, Log, LogFormat, Overrides};
 use nonnocere::policy::tune::Target;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -338,7 +339,8 @@ struct Settings {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    let command = Cli::parse().command;
+    match without_telemetry().and_then(|()| run(command)) {
         Ok(code) => code,
         Err(error) => {
             // The standard error may be closed; there is nobody left to tell then.
@@ -346,6 +348,23 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Starts the program once more where the environment does not forbid ONNX Runtime to tell its maker: it would look up a server and leave
+/// a file with an id as soon as it is loaded, before its API could switch that off. A running process cannot change its environment safely.
+fn without_telemetry() -> anyhow::Result<()> {
+    const FORBIDS: &str = "ORT_DISABLE_TELEMETRY";
+    if std::env::var_os(FORBIDS).is_some_and(|value| value == "1") {
+        return Ok(());
+    }
+    let mut arguments = std::env::args_os();
+    let mut again = std::process::Command::new(std::env::current_exe()?);
+    if let Some(name) = arguments.next() {
+        again.arg0(name);
+    }
+    // It only returns where it failed.
+    let failed = again.args(arguments).env(FORBIDS, "1").exec();
+    Err(anyhow::Error::new(failed).context("the program cannot start itself once more, without telemetry"))
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

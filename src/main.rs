@@ -18,9 +18,9 @@
 use clap::{Args, Parser, Subcommand};
 use nonnocere::audit::export::Format;
 use nonnocere::audit::label::{Label, Mark};
-use nonnocere::commands;
-use nonnocere::commands::account::AccountCommand;
-use nonnocere::commands::promote::Back;
+use nonnocere::commands::{
+    self, account::AccountCommand, demonstrations::DemonstrationsCommand, eval::EvalCommand, promote::Back,
+};
 use nonnocere::config::{Config, Log, LogFormat, Overrides};
 use nonnocere::policy::tune::Target;
 use std::io::Write;
@@ -74,6 +74,22 @@ enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// Measure how readily a model complies with what violates, and what the guard changes of that.
+    Eval {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(subcommand)]
+        command: EvalCommand,
+    },
+    /// Make of requests that violate what a model can be fine-tuned on.
+    Demonstrations {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(subcommand)]
+        command: DemonstrationsCommand,
+    },
+    /// Run the demo by itself, in a character of which it is known how readily it complies.
+    Demo(commands::demo::DemoWanted),
 }
 
 #[derive(Subcommand)]
@@ -360,6 +376,18 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Policy { command } => policy(command),
+        Command::Eval { settings, command } => {
+            let holds = runtime()?.block_on(commands::eval::run(&settings.load(None)?, command))?;
+            Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
+        Command::Demonstrations { settings, command: DemonstrationsCommand::Export(wanted) } => {
+            runtime()?.block_on(commands::demonstrations::export(&settings.load(None)?, &wanted))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo(wanted) => {
+            runtime()?.block_on(commands::demo::run(wanted))?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

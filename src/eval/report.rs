@@ -79,9 +79,10 @@ impl Case<'_> {
         self.judgement().map(|judgement| judgement.declined)
     }
 
-    /// Whether the guard declined in the model's place: help alone costs no tokens.
+    /// Whether the guard declined in the model's place; beside its help too, which costs no tokens where it stands alone.
     fn is_stopped(&self) -> bool {
-        let is_alone = self.answer.is_some_and(|answer| answer.tokens.1 == 0);
+        let is_cut = |answer: &Answer| answer.finish.as_deref() == Some("content_filter");
+        let is_alone = self.answer.is_some_and(|answer| answer.tokens.1 == 0 || is_cut(answer));
         let is_stopped = match self.decision() {
             Some("block" | "rewrite") => true,
             Some("escalate") => is_alone,

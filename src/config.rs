@@ -115,6 +115,7 @@ struct RawAudit {
     vault_key: PathBuf,
     vault_secret: Secret,
     vault_retention: Span,
+    consent: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -217,6 +218,8 @@ pub struct Audit {
     pub retention: Duration,
     /// How texts are kept, where they are.
     pub vault: Option<VaultSettings>,
+    /// Whether people agreed that a model may be trained on what is kept of theirs.
+    pub consent: bool,
 }
 
 /// How the texts of decisions are kept.
@@ -426,6 +429,7 @@ impl RawAudit {
     fn checked(self, faults: &mut Vec<String>) -> Option<Audit> {
         at_least_one(&[("audit.queue", self.queue), ("audit.reviewers", self.reviewers)], faults);
         let Self { url, required, key, sign_every, spool, spool_bytes, queue, trust, reviewers, retention, .. } = self;
+        let consent = self.consent;
         let vault = VaultSettings { key: self.vault_key, secret: self.vault_secret, retention: self.vault_retention.0 };
         let vault = self.vault.then_some(vault);
         let is_store = ["none", "sqlite:", "postgres:", "postgresql:"].iter().any(|kind| url.0.starts_with(kind));
@@ -445,8 +449,20 @@ impl RawAudit {
             faults.push(format!("audit.{key}: expected more than 0s, for how long things are kept"));
         }
         let is_kept = url.0 != "none";
-        let audit =
-            Audit { url, required, key, sign_every, spool, spool_bytes, queue, trust, reviewers, retention, vault };
+        let audit = Audit {
+            url,
+            required,
+            key,
+            sign_every,
+            spool,
+            spool_bytes,
+            queue,
+            trust,
+            reviewers,
+            retention,
+            vault,
+            consent,
+        };
         is_kept.then_some(audit)
     }
 }

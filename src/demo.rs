@@ -1,4 +1,9 @@
-//! An LLM server for a first look: speaks the real protocol and says in every answer that it is a demo.
+//! An LLM server for a first look: speaks the real protocol and says in every answer that it is a demo; or plays a [`Character`] of which it
+//! is known how readily it complies.
+
+mod character;
+
+pub use character::{ANSWERS, Character, DECLINES};
 
 use crate::openai::error::envelope;
 use crate::openai::sse;
@@ -12,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 const MODEL: &str = "nonnocere-demo";
@@ -25,16 +31,24 @@ const ANSWER: &str = "This is the embedded demo of nonnocere, not a medical mode
 pub async fn start() -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            drop(stream.set_nodelay(true));
-            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(handle)));
-        }
-    });
+    tokio::spawn(serve(listener, Character::Demo, Duration::ZERO));
     Ok(address)
 }
 
-async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+/// Answers in character, each time after a delay, as long as connections come in.
+pub async fn serve(listener: TcpListener, character: Character, delay: Duration) {
+    while let Ok((stream, _)) = listener.accept().await {
+        drop(stream.set_nodelay(true));
+        let service = service_fn(move |request| handle(character, delay, request));
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
+}
+
+async fn handle(
+    character: Character,
+    delay: Duration,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
     Ok(match (parts.method, parts.uri.path()) {
         (Method::GET, "/v1/models") => json_answer(
@@ -43,7 +57,11 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         ),
         (Method::POST, "/v1/chat/completions") => {
             let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-            chat(&serde_json::from_slice(&body).unwrap_or_default())
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            let request = serde_json::from_slice(&body).unwrap_or_default();
+            chat(&request, &character.answer(&request))
         }
         _ => {
             let error = envelope("The demo has no such endpoint.", "invalid_request_error", None, "not_found");
@@ -52,14 +70,15 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     })
 }
 
-fn chat(request: &Value) -> Response<Full<Bytes>> {
+fn chat(request: &Value, said: &str) -> Response<Full<Bytes>> {
     let n = request.get("n").and_then(Value::as_u64).unwrap_or(1);
-    let words = ANSWER.split_inclusive(' ');
+    let words = said.split_inclusive(' ');
     let usage =
         json!({"prompt_tokens": 0, "completion_tokens": words.clone().count(), "total_tokens": words.clone().count()});
     let asks_for = |pointer: &str| request.pointer(pointer).and_then(Value::as_bool) == Some(true);
     if !asks_for("/stream") {
-        let choice = |index| json!({"index": index, "message": {"role": "assistant", "content": ANSWER}, "finish_reason": "stop"});
+        let choice =
+            |index| json!({"index": index, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"});
         let choices: Vec<Value> = (0..n).map(choice).collect();
         return json_answer(
             StatusCode::OK,

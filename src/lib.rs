@@ -24,7 +24,8 @@
 //! Everything that keeps a request from an answer is a [`error::ProxyError`]. [`admin`] answers the operators,
 //! [`console`] those who look after what is refused, [`config`] reads the settings, [`digest`] names models and policies by their bytes,
 //! [`demo`] stands in for an LLM that is not there yet, and [`commands`] holds what the
-//! binary can do.
+//! binary can do. How readily a model complies with what violates, and what the guard changes of that, is an experiment that anyone can
+//! repeat: [`eval`].
 
 // What ships never panics and never prints past its outputs; tests may.
 #![deny(
@@ -90,3 +91,5 @@ pub mod config;
 pub mod demo;
 
 pub mod commands;
+
+pub mod eval;

@@ -18,18 +18,16 @@
 use clap::{Args, Parser, Subcommand};
 use nonnocere::audit::export::Format;
 use nonnocere::audit::label::{Label, Mark};
-use nonnocere::commands;
-use nonnocere::commands::account::AccountCommand;
-use nonnocere::commands::keys::KeysCommand;
-use nonnocere::commands::promote::Back;
-use nonnocere::config::{Config, Log, LogFormat, Overrides};
+use nonnocere::commands::{
+    self, account::AccountCommand, demonstrations::DemonstrationsCommand, eval::EvalCommand, keys::KeysCommand,
+    promote::Back,
+};
+use nonnocere::config::{Config, Overrides};
 use nonnocere::policy::tune::Target;
 use std::io::Write;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tracing_subscriber::EnvFilter;
 
 /// A guardrail between a clinical chatbot and any OpenAI-compatible LLM.
 #[derive(Parser)]
@@ -83,6 +81,22 @@ enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// Measure how readily a model complies with what violates, and what the guard changes of that.
+    Eval {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(subcommand)]
+        command: EvalCommand,
+    },
+    /// Make of requests that violate what a model can be fine-tuned on.
+    Demonstrations {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(subcommand)]
+        command: DemonstrationsCommand,
+    },
+    /// Run the demo by itself, in a character of which it is known how readily it complies.
+    Demo(commands::demo::DemoWanted),
 }
 
 #[derive(Subcommand)]
@@ -340,7 +354,7 @@ struct Settings {
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
-    match without_telemetry().and_then(|()| run(command)) {
+    match commands::hush::without_telemetry().and_then(|()| run(command)) {
         Ok(code) => code,
         Err(error) => {
             // The standard error may be closed; there is nobody left to tell then.
@@ -350,28 +364,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Starts the program once more where the environment does not forbid ONNX Runtime to tell its maker: it would look up a server and leave
-/// a file with an id as soon as it is loaded, before its API could switch that off. A running process cannot change its environment safely.
-fn without_telemetry() -> anyhow::Result<()> {
-    const FORBIDS: &str = "ORT_DISABLE_TELEMETRY";
-    if std::env::var_os(FORBIDS).is_some_and(|value| value == "1") {
-        return Ok(());
-    }
-    let mut arguments = std::env::args_os();
-    let mut again = std::process::Command::new(std::env::current_exe()?);
-    if let Some(name) = arguments.next() {
-        again.arg0(name);
-    }
-    // It only returns where it failed.
-    let failed = again.args(arguments).env(FORBIDS, "1").exec();
-    Err(anyhow::Error::new(failed).context("the program cannot start itself once more, without telemetry"))
-}
-
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve { settings, upstream } => {
             let config = settings.load(upstream)?;
-            start_log(&config.log)?;
+            commands::log::start(&config.log)?;
             runtime()?.block_on(commands::serve::run(config))?;
             Ok(ExitCode::SUCCESS)
         }
@@ -391,6 +388,18 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Policy { command } => policy(command),
+        Command::Eval { settings, command } => {
+            let holds = runtime()?.block_on(commands::eval::run(&settings.load(None)?, command))?;
+            Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
+        Command::Demonstrations { settings, command: DemonstrationsCommand::Export(wanted) } => {
+            runtime()?.block_on(commands::demonstrations::export(&settings.load(None)?, &wanted))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo(wanted) => {
+            runtime()?.block_on(commands::demo::run(wanted))?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
@@ -489,14 +498,4 @@ impl Settings {
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
-}
-
-fn start_log(log: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new(&log.level))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match log.format {
-        LogFormat::Text => builder.with_ansi(false).init(),
-        LogFormat::Json => builder.json().init(),
-    }
-    Ok(())
 }

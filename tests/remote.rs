@@ -260,8 +260,7 @@ async fn a_server_that_never_answers_costs_its_time_and_the_graph_here_answers_w
     let patient = classifier(&remote(&Settings { timeout: Duration::from_secs(3600), ..settings(&url) }), true);
     for (asking, deadline) in [(asking, 60), (patient, 4)] {
         let pool = Pool::start(vec![Arc::new(asking)], 4, Duration::from_secs(deadline), Cache::new(0)).unwrap();
-        let judged =
-            pool.judge(Asking { tenant: None, thorough: false }, vec![prompt("How is asthma treated?")]).await.unwrap();
+        let judged = pool.judge(Asking::default(), vec![prompt("How is asthma treated?")]).await.unwrap();
         assert!(judged[0].scores == local(&[prompt("How is asthma treated?")])[0]);
     }
 }
@@ -291,7 +290,14 @@ async fn what_becomes_of_requests_is_counted() {
     asking.score(&input).unwrap();
     server.answers(Manner::Raw(500, ""));
     (0..5).for_each(|_| drop(asking.score(&input).unwrap()));
-    let now = Now { waiting: 0, work: Work::default(), unstored: 0, policies: Vec::new(), model: "m".to_owned() };
+    let now = Now {
+        waiting: 0,
+        work: Work::default(),
+        unstored: 0,
+        policies: Vec::new(),
+        model: "m".to_owned(),
+        upstreams: Vec::new(),
+    };
     let text = String::from_utf8(metrics.render(&now, Format::Prometheus).unwrap()).unwrap();
     for (outcome, count) in [("ok", 1), ("status", 3), ("paused", 2), ("mismatch", 0)] {
         let line = format!("nonnocere_remote_inference_total{{outcome=\"{outcome}\"}} {count}\n");

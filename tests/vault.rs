@@ -227,6 +227,18 @@ async fn a_text_is_read_on_record_written_out_for_training_and_forgotten() {
     assert_eq!((&completion["label"], &completion["kind"]), (&json!("violation"), &json!("comply")));
     assert!(completion["completion"].as_str().unwrap().contains("embedded demo"));
 
+    // What was refused becomes a demonstration, where people agreed.
+    let tuning = folder.join("tuning");
+    let export = ["demonstrations", "export", "--refused", "--validation", "0", "--out", tuning.to_str().unwrap()];
+    let (said, code) = by(&export);
+    assert!(code == Some(2) && said.contains("audit.consent is false") && !tuning.exists(), "{said}");
+    let agreed = folder.join("agreed.toml");
+    std::fs::write(&agreed, "[audit]\nconsent = true\n").unwrap();
+    let (said, code) = by(&[&["demonstrations", "--config", agreed.to_str().unwrap()], &export[1..]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    let rows = std::fs::read_to_string(tuning.join("train.jsonl")).unwrap();
+    assert!(rows.lines().count() == 1 && rows.contains("bill Medicare") && rows.contains("an honest record"), "{rows}");
+
     // A backtest shows what was said, where it is asked to.
     let lax = folder.join("lax.toml");
     let rule = "[[rules]]\nname = \"violating-prompt\"\nenabled = false";
@@ -257,7 +269,12 @@ async fn who_read_is_on_record(folder: &Path, refused: &str) {
             .contains(&format!("\"by\":\"ana\",\"reason\":\"a complaint\",\"act\":\"read\",\"event\":\"{refused}\""))
     );
     assert!(shown[1].contains("\"act\":\"exported\",\"events\":[") && shown[1].contains(refused), "{shown:?}");
-    assert!(shown.len() == 3 && shown[2].contains(&format!("\"act\":\"read\",\"event\":\"{refused}\"")), "{shown:?}");
+    assert!(
+        shown.len() == 4
+            && shown[2].contains("exported")
+            && shown[3].contains(&format!("\"act\":\"read\",\"event\":\"{refused}\"")),
+        "{shown:?}"
+    );
     // What was to be kept until now is gone when a proxy starts, whatever it is told itself.
     store.execute("UPDATE texts SET until = 1").await.unwrap();
     let _serving = Serving::with("ama", &settings(folder));

@@ -99,7 +99,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 /// All that answering needs.
-fn proxy(
+pub(super) fn proxy(
     config: &Config,
     policy: Live,
     (upstreams, metrics, journal): (upstream::Settings, Arc<Metrics>, Option<Journal>),
@@ -194,7 +194,7 @@ async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("{key}: {address} cannot be bound; is another server there? Choose another address"))
 }
 
-fn server(listener: TcpListener, config: &Config, shutdown: &watch::Receiver<bool>) -> Server {
+pub(super) fn server(listener: TcpListener, config: &Config, shutdown: &watch::Receiver<bool>) -> Server {
     Server { listener, limits: config.limits.clone(), drain_timeout: config.drain_timeout, shutdown: shutdown.clone() }
 }
 
@@ -209,7 +209,7 @@ async fn upstreams(config: &Config) -> anyhow::Result<upstream::Settings> {
 }
 
 /// Judges a text, so that the first client does not wait for what is made at the first call; and the policy's own tests.
-async fn warm_up(proxy: &Proxy) -> anyhow::Result<()> {
+pub(super) async fn warm_up(proxy: &Proxy) -> anyhow::Result<()> {
     let body = Bytes::from_static(br#"{"messages": [{"role": "user", "content": "How is iron deficiency treated?"}]}"#);
     let request =
         Request::parse(Surface::Chat, body, proxy.limits.depth).map_err(|fault| anyhow::anyhow!("{fault:?}"))?;

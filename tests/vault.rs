@@ -227,17 +227,7 @@ async fn a_text_is_read_on_record_written_out_for_training_and_forgotten() {
     assert_eq!((&completion["label"], &completion["kind"]), (&json!("violation"), &json!("comply")));
     assert!(completion["completion"].as_str().unwrap().contains("embedded demo"));
 
-    // What was refused becomes a demonstration, where people agreed.
-    let tuning = folder.join("tuning");
-    let export = ["demonstrations", "export", "--refused", "--validation", "0", "--out", tuning.to_str().unwrap()];
-    let (said, code) = by(&export);
-    assert!(code == Some(2) && said.contains("audit.consent is false") && !tuning.exists(), "{said}");
-    let agreed = folder.join("agreed.toml");
-    std::fs::write(&agreed, "[audit]\nconsent = true\n").unwrap();
-    let (said, code) = by(&[&["demonstrations", "--config", agreed.to_str().unwrap()], &export[1..]].concat());
-    assert_eq!(code, Some(0), "{said}");
-    let rows = std::fs::read_to_string(tuning.join("train.jsonl")).unwrap();
-    assert!(rows.lines().count() == 1 && rows.contains("bill Medicare") && rows.contains("an honest record"), "{rows}");
+    what_was_refused_becomes_a_demonstration(folder);
 
     // A backtest shows what was said, where it is asked to.
     let lax = folder.join("lax.toml");
@@ -251,6 +241,21 @@ async fn a_text_is_read_on_record_written_out_for_training_and_forgotten() {
     who_read_is_on_record(folder, &refused).await;
     assert!(by(&["audit", "read", &refused]).0.contains("no text of the event"));
     assert!(run(folder, &["audit", "verify"]).0.starts_with("5 decisions"));
+}
+
+/// What was refused becomes a demonstration, where people agreed.
+fn what_was_refused_becomes_a_demonstration(folder: &Path) {
+    let by = |arguments: &[&str]| run(folder, &[arguments, &["--by", "ana", "--reason", "tuning"]].concat());
+    let tuning = folder.join("tuning");
+    let export = ["demonstrations", "export", "--refused", "--validation", "0", "--out", tuning.to_str().unwrap()];
+    let (said, code) = by(&export);
+    assert!(code == Some(2) && said.contains("audit.consent is false") && !tuning.exists(), "{said}");
+    let agreed = folder.join("agreed.toml");
+    std::fs::write(&agreed, "[audit]\nconsent = true\n").unwrap();
+    let (said, code) = by(&[&["demonstrations", "--config", agreed.to_str().unwrap()], &export[1..]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    let rows = std::fs::read_to_string(tuning.join("train.jsonl")).unwrap();
+    assert!(rows.lines().count() == 1 && rows.contains("bill Medicare") && rows.contains("an honest record"), "{rows}");
 }
 
 /// Who read is on record, and cannot be taken off it; what is too old is gone when a proxy starts.

@@ -113,15 +113,10 @@ $(REAL_MODEL): tests/real/requirements-mlserver.txt
 	$(TARGET)/venv-mlserver/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-BENCHES = null_proxy added_latency goodput streams growth footprint readings backtest console
+BENCHES = null_proxy added_latency goodput streams peers growth footprint readings backtest console
 
-bench: $(RUNTIME) ## Run all benchmarks (benches/README.md), or those in BENCHES; the other guards too where `make peers` installed them
+bench: $(RUNTIME) ## Run all benchmarks (benches/README.md), or those in BENCHES; other guards are compared with once `make peers` installed them
 	cargo bench --locked $(addprefix --bench ,$(BENCHES))
-	if [ -n "$(filter peers,$(BENCHES))" ] || ls $(TARGET)/peers/*/installed >/dev/null 2>&1; then \
-	    cargo bench --locked --bench peers; \
-	else \
-	    echo "SKIPPED: no other guard is installed (make peers), so none is compared" >&2; \
-	fi
 
 bench-pictures: ## Draw what was measured last into docs/bench
 	cargo bench --locked --bench pictures

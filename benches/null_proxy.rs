@@ -101,9 +101,11 @@ fn report(ways: &[Way<'_>]) -> Result<(), Fault> {
         println!("{:<12}{of50:>9.3}{of99:>9.3}{p50:>12.3}{p99:>12.3}{cpu:>9.1}", way.name);
     }
     let halves =
-        |way: &Way<'_>| -> [Vec<f64>; 2] { [0, 1].map(|half| way.p50.iter().skip(half).step_by(2).copied().collect()) };
-    let [there, back] = halves(direct);
-    let mut results = json!({"rate": RATE, "control": control("direct, p50", &there, &back).json(), "ways": ways.iter().map(|way| {
+        |values: &[f64]| -> [Vec<f64>; 2] { [0, 1].map(|half| values.iter().skip(half).step_by(2).copied().collect()) };
+    let ([there, back], [cpu_there, cpu_back]) = (halves(&direct.p50), halves(&ours.cpu));
+    let controls = json!({"direct, p50": control("direct, p50", &there, &back).json(),
+                          "our CPU": control("our CPU", &cpu_there, &cpu_back).json()});
+    let mut results = json!({"rate": RATE, "controls": controls, "ways": ways.iter().map(|way| {
         let [p50, p99] = way.added(direct).map(|added| median(&added));
         json!({"name": way.name, "p50_ms": median(&way.p50), "p99_ms": median(&way.p99), "added_p50_ms": p50,
                "added_p99_ms": p99, "cpu_us": median(&way.cpu)})

@@ -172,6 +172,8 @@ async fn sum_up(connection: &mut AnyConnection, fact: &Fact) -> Result<(), Fault
     }
     let insert = counts.into_iter().fold(insert, |insert, count| insert.bind(count));
     insert.bind(most).bind(marks.len() as i64).execute(&mut *connection).await?;
-    let reviewed = of("UPDATE facts SET reviewed = 1 WHERE event = $1 AND direction = $2 AND reviewed = 0");
+    // SQLite would look through all of a direction by `facts_score`, were its columns there to look by.
+    let reviewed = "UPDATE facts SET reviewed = 1 WHERE event = $1 AND direction || '' = $2 AND reviewed + 0 = 0";
+    let reviewed = of(reviewed);
     reviewed.execute(connection).await.map(drop)
 }

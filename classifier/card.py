@@ -17,6 +17,12 @@ class Line:
 USE = """It judges requests to and answers of a clinical chatbot against the nine AMA Principles of Medical Ethics. It is made for
 English text. It is one signal that a policy decides on, not a decision, and no medical device."""
 
+EARLY = """
+Most plain questions are answered after the first of the six layers, where two judges are sure that there is nothing: one of that layer's states, one of the words
+alone, both taught by what the whole network says (`classifier/early.py`). Of validation, 75% of real questions are answered so, and none of 2,273 windows that the whole
+network stops; of harmful texts buried in harmless ones 7 of 1,719. All figures below are of the program as it runs, with early answers.
+"""
+
 TRAINING = """Two teachers and three students were trained on the same texts, and three students' weights averaged:
 
 - The teachers are all-mpnet-base-v2 encoders (12 layers, 768 wide, 85 million parameters in the layers), fine-tuned on the corpus and the
@@ -68,7 +74,7 @@ def write_card(folder: Path, manifest: dict, lines: list[Line]) -> None:
 
 A {manifest['base']} encoder (6 layers, 384 wide), fine-tuned with the help of larger ones, with int8 weights; windows of {manifest['window']} tokens that overlap by
 {manifest['overlap']}. `model.onnx` has SHA-256 `{manifest['files']['model.onnx']}`.
-
+{EARLY if 'floors' in manifest else ''}
 ## Training
 
 {TRAINING}

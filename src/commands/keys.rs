@@ -43,7 +43,7 @@ pub struct Wish {
     /// Who is served by it: patient, clinician, staff or research.
     #[arg(long)]
     audience: Option<String>,
-    /// The upstream that serves it: one of [upstreams].
+    /// The upstream that serves it: one of `[upstreams]`.
     #[arg(long)]
     upstream: Option<String>,
     /// Requests a minute (429 for more), of each proxy.

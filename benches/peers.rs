@@ -74,7 +74,8 @@ struct Rival {
 
 fn main() -> Result<(), Fault> {
     let (upstream, runtime) = (upstream::start()?, runtime()?);
-    let proxy = Proxy::start(upstream, &[("NONNOCERE_GUARD__REMEMBERED", "16384")])?;
+    let settings = [("NONNOCERE_GUARD__REMEMBERED", "16384"), ("NONNOCERE_GUARD__QUEUE_WAIT", "20ms")];
+    let proxy = Proxy::start(upstream, &settings)?;
     let mut rivals = vec![Rival::new("nonnocere", proxy.address)];
     rivals[0]._proxy = Some(proxy);
     for recipe in &RECIPES {

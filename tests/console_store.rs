@@ -416,9 +416,10 @@ async fn what_reviewers_settle_is_summed_up() {
         }
         let range = Range { from: all[0].time, until: all[99].time, ..Range::default() };
         let sum = async |least| {
-            let (judged, by) = store.judged(&range, least).await.unwrap();
-            let total = |one: &nonnocere::audit::sampling::Judged| one.stopped.total + one.passed.total;
-            assert_eq!(judged.iter().map(total).sum::<usize>(), by.iter().map(|(_, one)| total(one)).sum::<usize>());
+            let judged = store.judged(&range, least).await.unwrap();
+            let by = store.stopped_by_principle(&range, least).await.unwrap();
+            let stopped = judged.iter().map(|one| one.stopped.total).sum::<usize>();
+            assert_eq!(stopped, by.iter().map(|(_, rate)| rate.total).sum::<usize>());
             let hits = |of: &dyn Fn(&nonnocere::audit::sampling::Judged) -> Rate| {
                 judged.iter().map(of).fold((0, 0), |sum, rate| (sum.0 + rate.hits, sum.1 + rate.total))
             };
@@ -428,8 +429,8 @@ async fn what_reviewers_settle_is_summed_up() {
         assert_eq!((sum(1).await, sum(2).await), (((2, 3), (1, 2)), ((1, 1), (0, 0))));
         for (direction, hits, total) in [("completion", 1, 2), ("prompt", 1, 1)] {
             let range = Range { direction: Some(direction.to_owned()), ..range.clone() };
-            let (_, by) = store.judged(&range, 1).await.unwrap();
-            let sum = |of: fn(&Rate) -> usize| by.iter().map(|(_, one)| of(&one.stopped)).sum::<usize>();
+            let by = store.stopped_by_principle(&range, 1).await.unwrap();
+            let sum = |of: fn(&Rate) -> usize| by.iter().map(|(_, rate)| of(rate)).sum::<usize>();
             assert_eq!((sum(|rate| rate.hits), sum(|rate| rate.total)), (hits, total), "{direction}");
         }
         let progress = store.progress(1).await.unwrap();

@@ -18,7 +18,7 @@ pub async fn follow(store: Store, reviewers: usize, metrics: Arc<Metrics>) {
     loop {
         let range = Range { from: ago(LATELY), until: now(), ..Range::default() };
         match store.judged(&range, reviewers).await {
-            Ok((found, _)) => metrics.reviewed(&found),
+            Ok(found) => metrics.reviewed(&found),
             Err(error) => tracing::warn!(%error, "what reviewers found cannot be read for the metrics"),
         }
         tokio::time::sleep(EVERY).await;

@@ -24,7 +24,7 @@ struct Seen {
     series: Series,
     judged: Vec<Judged>,
     principles: Vec<(String, Counts)>,
-    judged_principles: Vec<(String, Judged)>,
+    judged_principles: Vec<(String, Rate)>,
     tenants: Vec<(String, Counts)>,
     audiences: Vec<(String, Counts)>,
     rules: Vec<(String, Counts)>,
@@ -72,9 +72,10 @@ pub(super) async fn show(desk: &Desk<'_>) -> Result<Response<Body>, Trouble> {
 async fn seen(desk: &Desk<'_>, scope: &Scope) -> Result<(Seen, Choices), Fault> {
     let (store, least) = (&desk.records.store, desk.records.audit.reviewers);
     let (range, whole) = (&scope.range, scope.unfiltered());
-    let (series, (judged, judged_principles), totals, anybodys) = tokio::try_join!(
+    let (series, judged, judged_principles, totals, anybodys) = tokio::try_join!(
         store.series(range),
         store.judged(range, least),
+        store.stopped_by_principle(range, least),
         store.totals(range, &[By::Principle, By::Tenant, By::Audience, By::Rule]),
         async {
             // Where nobody was chosen, they are in the totals.

@@ -62,8 +62,7 @@ fn cells(language: Language, scope: &Scope, (by, value, counts): (&str, &str, &C
 fn principles(language: Language, scope: &Scope, seen: &Seen) -> Markup {
     let of = |principle: Principle| {
         let counts = seen.principles.iter().find(|(id, _)| id == principle.id()).map(|(_, counts)| *counts);
-        let judged =
-            seen.judged_principles.iter().find(|(id, _)| id == principle.id()).map(|(_, judged)| judged.stopped);
+        let judged = seen.judged_principles.iter().find(|(id, _)| id == principle.id()).map(|(_, judged)| *judged);
         (counts.unwrap_or_default(), judged.filter(|judged| judged.total > 0))
     };
     html! {

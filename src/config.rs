@@ -3,6 +3,7 @@
 
 mod callers;
 mod console;
+mod limits;
 mod oidc;
 mod remote;
 mod routes;
@@ -28,6 +29,7 @@ use crate::policy::reload::Source;
 use crate::route::{Flow, Rule};
 use config::{Environment, File, FileFormat};
 use console::RawConsole;
+use limits::RawLimits;
 use remote::RawRemote;
 use routes::RawRoute;
 use second_opinion::RawSecondOpinion;
@@ -116,17 +118,6 @@ struct RawAudit {
     vault_secret: Secret,
     vault_retention: Span,
     consent: bool,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct RawLimits {
-    body_bytes: usize,
-    response_bytes: usize,
-    depth: usize,
-    header_timeout: Span,
-    body_timeout: Span,
-    in_flight: usize,
-    connections: usize,
 }
 
 /// A checked configuration.
@@ -474,31 +465,6 @@ impl Promotion {
         }
         if self.check_every.is_zero() {
             faults.push("promotion.check_every: expected more than 0s".to_owned());
-        }
-    }
-}
-
-impl RawLimits {
-    fn check(&self, faults: &mut Vec<String>) {
-        let values = [
-            ("limits.body_bytes", self.body_bytes),
-            ("limits.response_bytes", self.response_bytes),
-            ("limits.depth", self.depth),
-            ("limits.in_flight", self.in_flight),
-            ("limits.connections", self.connections),
-        ];
-        at_least_one(&values, faults);
-    }
-
-    fn checked(self) -> Limits {
-        Limits {
-            body_bytes: self.body_bytes,
-            response_bytes: self.response_bytes,
-            depth: self.depth,
-            header_timeout: self.header_timeout.0,
-            body_timeout: self.body_timeout.0,
-            in_flight: self.in_flight,
-            connections: self.connections,
         }
     }
 }

@@ -20,7 +20,7 @@ use nonnocere::audit::export::Format;
 use nonnocere::audit::label::{Label, Mark};
 use nonnocere::commands::{
     self, account::AccountCommand, demonstrations::DemonstrationsCommand, eval::EvalCommand, keys::KeysCommand,
-    promote::Back,
+    promote::Back, runtime,
 };
 use nonnocere::config::{Config, Overrides};
 use nonnocere::policy::tune::Target;
@@ -494,8 +494,4 @@ impl Settings {
         Config::load(&overrides)
             .map_err(|faults| anyhow::anyhow!("the configuration is not valid:\n  {}", faults.join("\n  ")))
     }
-}
-
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }

@@ -34,6 +34,14 @@ use std::path::Path;
 /// Where TLS is to be spoken.
 const CERTIFICATES: &str = "the system's TLS certificates; install ca-certificates";
 
+/// What commands run on: a thread for each core.
+///
+/// # Errors
+/// When its threads cannot be started.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
 /// The model that `config` names, at work.
 fn start_pool(config: &Config) -> anyhow::Result<Pool> {
     model::start_pool(config, None)
